@@ -1,0 +1,5 @@
+//! Control groups: finding the hierarchies, making a container's cgroup, limits, accounts, end.
+
+mod stats;
+
+pub use stats::*;

@@ -1,0 +1,2 @@
+//! OCI runtime executable.
+fn main() {}
