@@ -1,0 +1,146 @@
+// npm run build [-- rust|ts] [-- --debug]
+//
+// Makes everything that runs:
+//   native/minictr-oci    the static helper and OCI runtime
+//   native/minictr.node   the addon; with it index.d.ts, its types, which is committed
+//   build/                the TypeScript compiled file by file, for the tests
+//   dist/                 the library and the CLI in as few files as start-up allows, and their types
+//
+// The executable is linked statically against glibc, and rustc drops the addon's crate type (cdylib)
+// under that setting: so there are two cargo calls with two target folders. Parts whose inputs did
+// not change since they were last built are left alone.
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { main, output, progress, root, run } from './support/command.mjs';
+import { needCompiler, needNodeModules, needRust } from './support/prerequisites.mjs';
+
+const RUST_INPUTS = ['crates', 'Cargo.toml', 'Cargo.lock'];
+const TS_INPUTS = ['ts', '__test__', 'index.d.ts', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.types.json'];
+
+/** The last commit that touched any of `paths`, abbreviated; undefined outside a git clone. */
+function commitOf(paths) {
+  return output('git', ['log', '-1', '--format=%h', '--abbrev=7', '--', ...paths]) || undefined;
+}
+
+/** A hash that changes with any file below `paths`, and with `extra`. */
+function fingerprint(paths, extra) {
+  const hash = createHash('sha256').update(JSON.stringify(extra));
+  const visit = (path) => {
+    const stat = statSync(join(root, path), { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    if (stat.isDirectory()) {
+      for (const name of readdirSync(join(root, path)).sort()) visit(join(path, name));
+    } else {
+      hash.update(`${path} ${stat.size} ${stat.mtimeMs}\n`);
+    }
+  };
+  for (const path of [...paths, 'scripts/build.mjs']) visit(path);
+  return hash.digest('hex');
+}
+
+/** Runs `build` unless its stamp file says that the same inputs were built before. */
+async function unlessBuilt(stampFile, outputs, hash, build) {
+  const stamp = join(root, stampFile);
+  const same = existsSync(stamp) && readFileSync(stamp, 'utf8') === hash;
+  if (same && outputs.every((path) => existsSync(join(root, path)))) return;
+  rmSync(stamp, { force: true });
+  await build();
+  mkdirSync(join(stamp, '..'), { recursive: true });
+  writeFileSync(stamp, hash);
+}
+
+/** Puts a file in place by a rename, so that a process which uses the old one keeps it. */
+function install(from, to) {
+  const temporary = `${to}.new`;
+  copyFileSync(from, temporary);
+  renameSync(temporary, to);
+}
+
+/** The helper and the addon. */
+export async function buildRust({ debug = false } = {}) {
+  const host = needRust();
+  needCompiler();
+  needNodeModules();
+  const commit = commitOf(RUST_INPUTS);
+  const profile = debug ? 'debug' : 'release';
+  const hash = fingerprint(RUST_INPUTS, { commit, host, profile });
+  await unlessBuilt('native/.stamp', ['native/minictr-oci', 'native/minictr.node', 'index.d.ts'], hash, () => {
+    const env = { ...process.env, ...(commit && { MINICTR_COMMIT: commit }) };
+    const native = join(root, 'native');
+    mkdirSync(native, { recursive: true });
+
+    progress(`building the helper minictr-oci (cargo, ${profile}, static)`);
+    const helper = join(root, 'target/static');
+    run(
+      'cargo',
+      ['build', '--quiet', '--locked', '-p', 'minictr-oci', '--target', host, '--target-dir', helper, ...(debug ? [] : ['--release'])],
+      // With --target the flag reaches only what ships, not proc macros, which can't be static.
+      { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
+    );
+    install(join(helper, host, profile, 'minictr-oci'), join(native, 'minictr-oci'));
+
+    progress(`building the addon minictr.node (cargo, ${profile})`);
+    const addon = join(root, 'target/addon');
+    run(
+      join(root, 'node_modules/.bin/napi'),
+      [
+        'build', '--manifest-path', 'crates/minictr-napi/Cargo.toml', '--target-dir', addon,
+        '--output-dir', join(addon, 'out'), '--no-js', '--dts', '../../../index.d.ts',
+        ...(debug ? [] : ['--release']), '--', '--quiet', '--locked',
+      ],
+      { env, stdio: ['ignore', 'ignore', 'inherit'] },
+    );
+    install(join(addon, 'out/minictr.node'), join(native, 'minictr.node'));
+  });
+}
+
+/** The JavaScript. */
+export async function buildTypeScript() {
+  needNodeModules();
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const commit = commitOf(['.']);
+  const hash = fingerprint(TS_INPUTS, { commit, node: process.version });
+  await unlessBuilt('build/.stamp', ['dist/index.js', 'dist/cli.js', 'dist/types/index.d.ts'], hash, async () => {
+    progress('compiling the TypeScript (tsc)');
+    const tsc = join(root, 'node_modules/.bin/tsc');
+    rmSync(join(root, 'build'), { recursive: true, force: true });
+    rmSync(join(root, 'dist'), { recursive: true, force: true });
+    run(tsc, ['-p', 'tsconfig.json']);
+    run(tsc, ['-p', 'tsconfig.types.json']);
+
+    progress('bundling dist/ (rolldown)');
+    const require = pathToFileURL(join(root, 'node_modules/rolldown/dist/index.mjs'));
+    const { rolldown } = await import(require.href);
+    const bundle = await rolldown({
+      cwd: root,
+      input: { index: 'build/ts/index.js', cli: 'build/ts/cli/main.js' },
+      platform: 'node',
+      transform: {
+        define: {
+          MINICTR_VERSION: JSON.stringify(version),
+          MINICTR_COMMIT: JSON.stringify(commit ?? null),
+        },
+      },
+    });
+    await bundle.write({ dir: join(root, 'dist'), format: 'esm', chunkFileNames: '[name]-[hash].js' });
+    await bundle.close();
+  });
+}
+
+/** What every other script needs before it can run anything. */
+export async function build(options) {
+  await buildRust(options);
+  await buildTypeScript();
+}
+
+if (process.argv[1] === join(root, 'scripts/build.mjs')) {
+  await main(async (args) => {
+    const debug = args.includes('--debug');
+    const part = args.find((arg) => !arg.startsWith('-'));
+    if (part !== 'ts') await buildRust({ debug });
+    if (part !== 'rust') await buildTypeScript();
+  });
+}
