@@ -10,7 +10,17 @@
 // under that setting: so there are two cargo calls with two target folders. Parts whose inputs did
 // not change since they were last built are left alone.
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -18,7 +28,15 @@ import { main, output, progress, root, run } from './support/command.mjs';
 import { needCompiler, needNodeModules, needRust } from './support/prerequisites.mjs';
 
 const RUST_INPUTS = ['crates', 'Cargo.toml', 'Cargo.lock'];
-const TS_INPUTS = ['ts', '__test__', 'index.d.ts', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.types.json'];
+const TS_INPUTS = [
+  'ts',
+  '__test__',
+  'index.d.ts',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.types.json',
+];
 
 /** The last commit that touched any of `paths`, abbreviated; undefined outside a git clone. */
 function commitOf(paths) {
@@ -67,34 +85,61 @@ export async function buildRust({ debug = false } = {}) {
   const commit = commitOf(RUST_INPUTS);
   const profile = debug ? 'debug' : 'release';
   const hash = fingerprint(RUST_INPUTS, { commit, host, profile });
-  await unlessBuilt('native/.stamp', ['native/minictr-oci', 'native/minictr.node', 'index.d.ts'], hash, () => {
-    const env = { ...process.env, ...(commit && { MINICTR_COMMIT: commit }) };
-    const native = join(root, 'native');
-    mkdirSync(native, { recursive: true });
+  await unlessBuilt(
+    'native/.stamp',
+    ['native/minictr-oci', 'native/minictr.node', 'index.d.ts'],
+    hash,
+    () => {
+      const env = { ...process.env, ...(commit && { MINICTR_COMMIT: commit }) };
+      const native = join(root, 'native');
+      mkdirSync(native, { recursive: true });
 
-    progress(`building the helper minictr-oci (cargo, ${profile}, static)`);
-    const helper = join(root, 'target/static');
-    run(
-      'cargo',
-      ['build', '--quiet', '--locked', '-p', 'minictr-oci', '--target', host, '--target-dir', helper, ...(debug ? [] : ['--release'])],
-      // With --target the flag reaches only what ships, not proc macros, which can't be static.
-      { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
-    );
-    install(join(helper, host, profile, 'minictr-oci'), join(native, 'minictr-oci'));
+      progress(`building the helper minictr-oci (cargo, ${profile}, static)`);
+      const helper = join(root, 'target/static');
+      run(
+        'cargo',
+        [
+          'build',
+          '--quiet',
+          '--locked',
+          '-p',
+          'minictr-oci',
+          '--target',
+          host,
+          '--target-dir',
+          helper,
+          ...(debug ? [] : ['--release']),
+        ],
+        // With --target the flag reaches only what ships, not proc macros, which can't be static.
+        { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
+      );
+      install(join(helper, host, profile, 'minictr-oci'), join(native, 'minictr-oci'));
 
-    progress(`building the addon minictr.node (cargo, ${profile})`);
-    const addon = join(root, 'target/addon');
-    run(
-      join(root, 'node_modules/.bin/napi'),
-      [
-        'build', '--manifest-path', 'crates/minictr-napi/Cargo.toml', '--target-dir', addon,
-        '--output-dir', join(addon, 'out'), '--no-js', '--dts', '../../../index.d.ts',
-        ...(debug ? [] : ['--release']), '--', '--quiet', '--locked',
-      ],
-      { env, stdio: ['ignore', 'ignore', 'inherit'] },
-    );
-    install(join(addon, 'out/minictr.node'), join(native, 'minictr.node'));
-  });
+      progress(`building the addon minictr.node (cargo, ${profile})`);
+      const addon = join(root, 'target/addon');
+      run(
+        join(root, 'node_modules/.bin/napi'),
+        [
+          'build',
+          '--manifest-path',
+          'crates/minictr-napi/Cargo.toml',
+          '--target-dir',
+          addon,
+          '--output-dir',
+          join(addon, 'out'),
+          '--no-js',
+          '--dts',
+          '../../../index.d.ts',
+          ...(debug ? [] : ['--release']),
+          '--',
+          '--quiet',
+          '--locked',
+        ],
+        { env, stdio: ['ignore', 'ignore', 'inherit'] },
+      );
+      install(join(addon, 'out/minictr.node'), join(native, 'minictr.node'));
+    },
+  );
 }
 
 /** The JavaScript. */
@@ -103,31 +148,40 @@ export async function buildTypeScript() {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const commit = commitOf(['.']);
   const hash = fingerprint(TS_INPUTS, { commit, node: process.version });
-  await unlessBuilt('build/.stamp', ['dist/index.js', 'dist/cli.js', 'dist/types/index.d.ts'], hash, async () => {
-    progress('compiling the TypeScript (tsc)');
-    const tsc = join(root, 'node_modules/.bin/tsc');
-    rmSync(join(root, 'build'), { recursive: true, force: true });
-    rmSync(join(root, 'dist'), { recursive: true, force: true });
-    run(tsc, ['-p', 'tsconfig.json']);
-    run(tsc, ['-p', 'tsconfig.types.json']);
+  await unlessBuilt(
+    'build/.stamp',
+    ['dist/index.js', 'dist/cli.js', 'dist/types/index.d.ts'],
+    hash,
+    async () => {
+      progress('compiling the TypeScript (tsc)');
+      const tsc = join(root, 'node_modules/.bin/tsc');
+      rmSync(join(root, 'build'), { recursive: true, force: true });
+      rmSync(join(root, 'dist'), { recursive: true, force: true });
+      run(tsc, ['-p', 'tsconfig.json']);
+      run(tsc, ['-p', 'tsconfig.types.json']);
 
-    progress('bundling dist/ (rolldown)');
-    const require = pathToFileURL(join(root, 'node_modules/rolldown/dist/index.mjs'));
-    const { rolldown } = await import(require.href);
-    const bundle = await rolldown({
-      cwd: root,
-      input: { index: 'build/ts/index.js', cli: 'build/ts/cli/main.js' },
-      platform: 'node',
-      transform: {
-        define: {
-          MINICTR_VERSION: JSON.stringify(version),
-          MINICTR_COMMIT: JSON.stringify(commit ?? null),
+      progress('bundling dist/ (rolldown)');
+      const require = pathToFileURL(join(root, 'node_modules/rolldown/dist/index.mjs'));
+      const { rolldown } = await import(require.href);
+      const bundle = await rolldown({
+        cwd: root,
+        input: { index: 'build/ts/index.js', cli: 'build/ts/cli/main.js' },
+        platform: 'node',
+        transform: {
+          define: {
+            MINICTR_VERSION: JSON.stringify(version),
+            MINICTR_COMMIT: JSON.stringify(commit ?? null),
+          },
         },
-      },
-    });
-    await bundle.write({ dir: join(root, 'dist'), format: 'esm', chunkFileNames: '[name]-[hash].js' });
-    await bundle.close();
-  });
+      });
+      await bundle.write({
+        dir: join(root, 'dist'),
+        format: 'esm',
+        chunkFileNames: '[name]-[hash].js',
+      });
+      await bundle.close();
+    },
+  );
 }
 
 /** What every other script needs before it can run anything. */

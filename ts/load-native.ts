@@ -9,8 +9,10 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+import type * as binding from '../index.js';
+
 /** The addon's exports; generated from the Rust code into `index.d.ts`. */
-export type Binding = typeof import('../index.js');
+export type Binding = typeof binding;
 
 /** What `loadNative` found. */
 export interface Native {

@@ -21,7 +21,8 @@ export function run(file, args, options = {}) {
     ...options,
   });
   if (error) throw new Failure(`run ${file}: ${error.message}`);
-  if (status !== 0) throw new Failure(`${[file, ...args].join(' ')} ended with ${signal ?? status}`);
+  if (status !== 0)
+    throw new Failure(`${[file, ...args].join(' ')} ended with ${signal ?? status}`);
 }
 
 /** What a program prints on stdout, without the last line end; undefined when it fails. */
@@ -39,7 +40,11 @@ export function output(file, args, options = {}) {
 /** Runs a program, hands each line of its stdout to `onLine`, and resolves to how it ended. */
 export function lines(file, args, onLine, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], ...options });
+    const child = spawn(file, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      ...options,
+    });
     let rest = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (chunk) => {

@@ -41,7 +41,8 @@ export function wantPackages(packages) {
   progress(`installing ${missing.join(' ')} (apt-get)`);
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const options = { env: environment, stdio: 'ignore' };
-  const install = () => run('apt-get', ['install', '-qy', '--no-install-recommends', ...missing], options);
+  const install = () =>
+    run('apt-get', ['install', '-qy', '--no-install-recommends', ...missing], options);
   try {
     install();
   } catch {
