@@ -215,7 +215,7 @@ function print({ uid, results, rates, memory }) {
 function printSteps(uid, folder) {
   const rootfs = join(folder, 'rootfs');
   const environment = process.env;
-  const leave = ['', 'user', 'net,sysfs,cgroupfs,loopback', 'cgroup', 'cgroupfs', 'ipc,mqueue', 'uts', 'dev', 'mqueue', 'mask', 'loopback', 'caps', 'keyring', 'seccomp'];
+  const leave = ['', 'user', 'net,sysfs,cgroupfs,loopback', 'cgroup', 'cgroupfs', 'ipc,mqueue', 'uts', 'dev,mask', 'mqueue', 'mask', 'loopback', 'caps', 'keyring', 'seccomp'];
   const took = new Map(leave.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const name of leave) {

@@ -1,1 +1,60 @@
-//! Test support.
+//! What minictr's tests stand on.
+//!
+//! - The **probe** ([`probe_path`]): a static program that tries one forbidden or observable thing
+//!   and prints what the kernel answered. It is the userland of the test containers. Its sources
+//!   are in `probe/`; the TypeScript tests compile the same.
+//! - **Host checks** ([`Feature`], [`require!`]): a test that needs root, cgroups or a filesystem
+//!   names it, is skipped by that name where it is missing, and fails instead of being skipped
+//!   where `MINICTR_TEST_REQUIRE` names it too.
+//! - **Leak checks** ([`Snapshot`]): mounts, cgroups, network devices, processes and temporary
+//!   files before and after; whatever is there that wasn't is a leak.
+//!
+//! Test support only: nothing that ships depends on this crate.
+
+mod features;
+mod snapshot;
+
+use std::path::Path;
+
+pub use features::{Feature, missing};
+pub use snapshot::Snapshot;
+
+/// The static probe executable, compiled by this crate's build script.
+#[must_use]
+pub fn probe_path() -> &'static Path {
+    Path::new(env!("MINICTR_PROBE"))
+}
+
+/// Lays out a root filesystem in an empty directory: the usual directories, `/etc/passwd`,
+/// `/etc/group` and the probe as `/bin/probe`.
+///
+/// # Errors
+/// Whatever keeps a directory from being made or the probe from being copied.
+pub fn lay_out_rootfs(rootfs: &Path) -> std::io::Result<()> {
+    for name in ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var"] {
+        std::fs::create_dir_all(rootfs.join(name))?;
+    }
+    std::fs::copy(probe_path(), rootfs.join("bin/probe"))?;
+    std::fs::write(
+        rootfs.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\n",
+    )?;
+    std::fs::write(rootfs.join("etc/group"), "root:x:0:\nuser:x:1000:\nextra:x:2000:user\n")
+}
+
+/// Ends the test here, with a line that names what is missing, unless the host has every feature;
+/// fails it where `MINICTR_TEST_REQUIRE` asks for the missing one.
+///
+/// ```no_run
+/// use minictr_testkit::{Feature, require};
+///
+/// fn a_cgroup_limits_memory() {
+///     require!(Feature::Root, Feature::CgroupV1Memory);
+/// }
+/// ```
+#[macro_export]
+macro_rules! require {
+    ($($feature:expr),+ $(,)?) => {
+        $(if $crate::missing($feature) { return; })+
+    };
+}

@@ -1,0 +1,85 @@
+/* Helpers that tests run on the host: attackers of a root filesystem from outside, and sources that hang. */
+#include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Exchanges two names as fast as it can until its standard input ends: the other side of a race
+ * between a check of a path and its use. */
+static void swap_names(int argc, char **argv)
+{
+	(void)argc;
+	char byte;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fcntl(0, F_SETFL, O_NONBLOCK);
+	say("ready");
+	for (unsigned long turns = 0;; turns++) {
+		if (renameat2(AT_FDCWD, argv[0], AT_FDCWD, argv[1], RENAME_EXCHANGE) < 0) {
+			result(-1);
+			return;
+		}
+		if (turns % 256 == 0 && read(0, &byte, 1) == 0) return;
+	}
+}
+
+/* A filesystem whose server never answers: whoever looks a name up in it waits. Ends with its
+ * standard input, and takes the mount away. */
+static void hanging_filesystem(int argc, char **argv)
+{
+	(void)argc;
+	char options[128], byte;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", fd, getuid(), getgid());
+	if (fd < 0 || mount("minictr-hang", argv[0], "fuse.hang", MS_NOSUID | MS_NODEV, options) < 0) {
+		result(-1);
+		return;
+	}
+	say("ready");
+	while (read(0, &byte, 1) > 0) {}
+	umount2(argv[0], MNT_DETACH | MNT_FORCE);
+}
+
+/* Runs a program in a session keyring of its own that holds one key, as after a login. */
+static void with_key(int argc, char **argv)
+{
+	(void)argc;
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "login") < 0
+		|| syscall(SYS_add_key, "user", argv[0], argv[1], strlen(argv[1]), KEY_SPEC_SESSION_KEYRING) < 0) {
+		result(-1);
+		exit(1);
+	}
+	execvp(argv[2], argv + 2);
+	result(-1);
+	exit(127);
+}
+
+/* Runs a program with descriptors 5 to 20 open on a directory, not close-on-exec: what a careless
+ * parent leaks. */
+static void with_fds(int argc, char **argv)
+{
+	(void)argc;
+	int fd = open(argv[0], O_RDONLY | O_DIRECTORY);
+	for (int i = 5; i <= 20; i++) dup2(fd, i);
+	execvp(argv[1], argv + 1);
+	result(-1);
+	exit(127);
+}
+
+const struct trial HOST_TRIALS[] = {
+	{ "swap-names", "PATH PATH", swap_names, 2 },
+	{ "hanging-filesystem", "MOUNTPOINT", hanging_filesystem, 1 },
+	{ "with-key", "DESCRIPTION TEXT PROGRAM [ARG...]", with_key, 3 },
+	{ "with-fds", "DIRECTORY PROGRAM [ARG...]", with_fds, 2 },
+	{ 0 },
+};

@@ -1,0 +1,131 @@
+//! What the host has, found by trying, and the skips that follow.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Uid, getpid};
+
+/// Something that a test may need and a host may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Effective user id 0.
+    Root,
+    /// Any other effective user id.
+    Unprivileged,
+    /// New user namespaces for this user.
+    UserNamespaces,
+    /// A writable cgroup v1 hierarchy with the memory controller.
+    CgroupV1Memory,
+    /// A writable cgroup v1 hierarchy with the pids controller.
+    CgroupV1Pids,
+    /// A cgroup2 mount in which this process may make cgroups.
+    CgroupV2,
+    /// overlayfs on a temporary directory.
+    Overlay,
+    /// `/dev/fuse`, and the right to mount it.
+    Fuse,
+    /// A process that may raise a hard resource limit.
+    ResourceCapability,
+}
+
+impl Feature {
+    /// The name that skips print and `MINICTR_TEST_REQUIRE` takes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Unprivileged => "unprivileged",
+            Self::UserNamespaces => "user-namespaces",
+            Self::CgroupV1Memory => "cgroup-v1-memory",
+            Self::CgroupV1Pids => "cgroup-v1-pids",
+            Self::CgroupV2 => "cgroup-v2",
+            Self::Overlay => "overlay",
+            Self::Fuse => "fuse",
+            Self::ResourceCapability => "cap-sys-resource",
+        }
+    }
+
+    /// Whether this host has it, for this user.
+    #[must_use]
+    pub fn present(self) -> bool {
+        match self {
+            Self::Root => Uid::effective().is_root(),
+            Self::Unprivileged => !Uid::effective().is_root(),
+            Self::UserNamespaces => succeeds("unshare", &["--user", "true"]),
+            Self::CgroupV1Memory => can_make_cgroup("memory"),
+            Self::CgroupV1Pids => can_make_cgroup("pids"),
+            Self::CgroupV2 => can_make_cgroup(""),
+            Self::Overlay => fs::read_to_string("/proc/filesystems")
+                .is_ok_and(|known| known.lines().any(|line| line.ends_with("\toverlay"))),
+            Self::Fuse => Uid::effective().is_root() && fs::File::open("/dev/fuse").is_ok(),
+            Self::ResourceCapability => effective_capabilities() & (1 << 24) != 0,
+        }
+    }
+}
+
+/// Whether a test that needs the feature has to be left out; says so by name.
+///
+/// # Panics
+/// Where `MINICTR_TEST_REQUIRE` (names separated by commas, or `all`) asks for the feature.
+#[must_use]
+pub fn missing(feature: Feature) -> bool {
+    if feature.present() {
+        return false;
+    }
+    let required = std::env::var("MINICTR_TEST_REQUIRE").unwrap_or_default();
+    let wanted = required.split(',').any(|name| name == "all" || name == feature.name());
+    assert!(!wanted, "this host lacks `{}`, which MINICTR_TEST_REQUIRE asks for", feature.name());
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    nix::unistd::write(
+        std::io::stderr(),
+        format!("skipped {test}: needs {}\n", feature.name()).as_bytes(),
+    )
+    .ok();
+    true
+}
+
+fn succeeds(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+}
+
+fn effective_capabilities() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .unwrap_or(0)
+}
+
+/// Where this process is in the hierarchy of a v1 controller, or (`""`) in the v2 one.
+pub(crate) fn own_cgroup(controller: &str) -> Option<std::path::PathBuf> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = membership.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (names, path) = rest.split_once(':')?;
+        names.split(',').any(|name| name == controller).then_some(path)
+    })?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut fields = filesystem.split(' ');
+        let kind = fields.next()?;
+        let options = fields.nth(1)?;
+        let wanted = if controller.is_empty() {
+            kind == "cgroup2"
+        } else {
+            kind == "cgroup" && options.split(',').any(|option| option == controller)
+        };
+        let point = mount.split(' ').nth(4)?;
+        wanted.then(|| Path::new(point).join(path.trim_start_matches('/')))
+    })
+}
+
+fn can_make_cgroup(controller: &str) -> bool {
+    own_cgroup(controller).is_some_and(|own| {
+        let trial = own.join(format!("minictr-testkit-{}", getpid()));
+        fs::create_dir(&trial).is_ok() && fs::remove_dir(&trial).is_ok()
+    })
+}
