@@ -3,6 +3,7 @@
 // Makes everything that runs:
 //   native/minictr-oci    the static helper and OCI runtime
 //   native/minictr.node   the addon; with it index.d.ts, its types, which is committed
+//   npm/PLATFORM/         both again, for `npm pack` of this machine's platform package
 //   build/                the TypeScript compiled file by file, for the tests
 //   dist/                 the library and the CLI in as few files as start-up allows, and their types
 //
@@ -70,11 +71,23 @@ async function unlessBuilt(stampFile, outputs, hash, build) {
   writeFileSync(stamp, hash);
 }
 
-/** Puts a file in place by a rename, so that a process which uses the old one keeps it. */
-function install(from, to) {
-  const temporary = `${to}.new`;
-  copyFileSync(from, temporary);
-  renameSync(temporary, to);
+/**
+ * Puts a native file where the loader finds it in a clone, and into the platform package; by a
+ * rename, so that a process which uses the old one keeps it.
+ */
+function install(from, name, platform) {
+  for (const folder of ['native', join('npm', platform)]) {
+    mkdirSync(join(root, folder), { recursive: true });
+    const temporary = join(root, folder, `${name}.new`);
+    copyFileSync(from, temporary);
+    renameSync(temporary, join(root, folder, name));
+  }
+}
+
+/** The platform package that a Rust target triple belongs in: `linux-x64-gnu`. */
+function platformOf(triple) {
+  const [cpu, , system, libc] = triple.split('-');
+  return [system, { x86_64: 'x64', aarch64: 'arm64' }[cpu] ?? cpu, libc].join('-');
 }
 
 /** The helper and the addon. */
@@ -91,8 +104,7 @@ export async function buildRust({ debug = false } = {}) {
     hash,
     () => {
       const env = { ...process.env, ...(commit && { MINICTR_COMMIT: commit }) };
-      const native = join(root, 'native');
-      mkdirSync(native, { recursive: true });
+      const platform = platformOf(host);
 
       progress(`building the helper minictr-oci (cargo, ${profile}, static)`);
       const helper = join(root, 'target/static');
@@ -113,7 +125,7 @@ export async function buildRust({ debug = false } = {}) {
         // With --target the flag reaches only what ships, not proc macros, which can't be static.
         { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
       );
-      install(join(helper, host, profile, 'minictr-oci'), join(native, 'minictr-oci'));
+      install(join(helper, host, profile, 'minictr-oci'), 'minictr-oci', platform);
 
       progress(`building the addon minictr.node (cargo, ${profile})`);
       const addon = join(root, 'target/addon');
@@ -137,7 +149,7 @@ export async function buildRust({ debug = false } = {}) {
         ],
         { env, stdio: ['ignore', 'ignore', 'inherit'] },
       );
-      install(join(addon, 'out/minictr.node'), join(native, 'minictr.node'));
+      install(join(addon, 'out/minictr.node'), 'minictr.node', platform);
     },
   );
 }
