@@ -30,12 +30,20 @@ const UNPRIVILEGED_UID = 65534;
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
 const summary = (numbers) => {
   const sorted = numbers.toSorted((a, b) => a - b);
-  return { median: quantile(sorted, 0.5), p10: quantile(sorted, 0.1), p90: quantile(sorted, 0.9), samples: sorted.length };
+  return {
+    median: quantile(sorted, 0.5),
+    p10: quantile(sorted, 0.1),
+    p90: quantile(sorted, 0.9),
+    samples: sorted.length,
+  };
 };
 
 /** A command as the user that is measured. */
 function asUser(uid, command, { without = false } = {}) {
-  const dropped = uid === process.getuid() ? command : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command];
+  const dropped =
+    uid === process.getuid()
+      ? command
+      : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command];
   return without && process.getuid() === 0 ? [...WITHOUT_UNIFIED, ...dropped] : dropped;
 }
 
@@ -46,7 +54,10 @@ class Host {
   #next = 1;
 
   constructor(command, environment) {
-    this.#child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: environment });
+    this.#child = spawn(command[0], command.slice(1), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: environment,
+    });
     this.#child.on('message', ({ id, result, error }) => {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
@@ -54,7 +65,8 @@ class Host {
       else waiting?.reject(new Error(error));
     });
     this.#child.on('exit', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('the measuring process ended'));
+      for (const { reject } of this.#waiting.values())
+        reject(new Error('the measuring process ended'));
       this.#waiting.clear();
     });
     this.ready = new Promise((resolve, reject) => this.#waiting.set(0, { resolve, reject }));
@@ -75,7 +87,11 @@ class Host {
 
 /** Everything measured as one user. */
 async function measure(uid, folder) {
-  const environment = { ...process.env, HOME: folder, XDG_RUNTIME_DIR: join(folder, `state-${uid}`) };
+  const environment = {
+    ...process.env,
+    HOME: folder,
+    XDG_RUNTIME_DIR: join(folder, `state-${uid}`),
+  };
   mkdirSync(environment.XDG_RUNTIME_DIR, { mode: 0o700 });
   chownSync(environment.XDG_RUNTIME_DIR, uid, uid);
   const library = join(folder, 'package', 'dist', 'index.js');
@@ -86,18 +102,31 @@ async function measure(uid, folder) {
     bundle: bundle(folder, { uid }),
     cli: existsSync(cli) ? cli : undefined,
     oci: nativeExecutable(folder),
-  }).filter(({ id, kind }) => (!flags.only || flags.only.split(',').includes(id)) && (kind !== 'run' || existsSync(library)));
+  }).filter(
+    ({ id, kind }) =>
+      (!flags.only || flags.only.split(',').includes(id)) &&
+      (kind !== 'run' || existsSync(library)),
+  );
 
   const hosts = {};
   const startHost = (name, heapMb, how) => {
-    const node = [process.execPath, '--expose-gc', '--max-old-space-size=4096', join(folder, 'host.mjs'), String(heapMb), pathToFileURL(library).href];
+    const node = [
+      process.execPath,
+      '--expose-gc',
+      '--max-old-space-size=4096',
+      join(folder, 'host.mjs'),
+      String(heapMb),
+      pathToFileURL(library).href,
+    ];
     hosts[name] = new Host(asUser(uid, node, how), environment);
     return hosts[name].ready;
   };
   for (const [name, heapMb] of Object.entries(HEAPS)) await startHost(name, heapMb);
   await startHost('without unified', 0, { without: true });
 
-  const results = new Map(chosen.map((row) => [row.id, { row, took: [], blocked: [], active: [] }]));
+  const results = new Map(
+    chosen.map((row) => [row.id, { row, took: [], blocked: [], active: [] }]),
+  );
   for (let round = 0; round <= rounds; round++) {
     for (const [index] of chosen.entries()) {
       // each round begins with another row, so that none always follows the same one
@@ -107,8 +136,18 @@ async function measure(uid, folder) {
       const count = row.slow ? 3 : 10;
       try {
         const sample = row.program
-          ? { took: runProgram(row, count, uid, folder, environment), blocked: [], activeNs: undefined }
-          : await hosts[row.heap].ask('sample', { kind: row.kind, file: row.file, args: row.args, options: row.options, count });
+          ? {
+              took: runProgram(row, count, uid, folder, environment),
+              blocked: [],
+              activeNs: undefined,
+            }
+          : await hosts[row.heap].ask('sample', {
+              kind: row.kind,
+              file: row.file,
+              args: row.args,
+              options: row.options,
+              count,
+            });
         if (round === 0) continue; // warms caches, starts the helpers
         result.took.push(...sample.took);
         result.blocked.push(...sample.blocked);
@@ -130,7 +169,10 @@ async function measure(uid, folder) {
         const perSecond = [];
         for (let round = 0; round < 3; round++) {
           const { file, args, options, kind } = row;
-          perSecond.push((await hosts.empty.ask('rate', { kind, file, args, options, atOnce, total: 400 })).perSecond);
+          perSecond.push(
+            (await hosts.empty.ask('rate', { kind, file, args, options, atOnce, total: 400 }))
+              .perSecond,
+          );
         }
         rate[atOnce] = summary(perSecond).median;
       }
@@ -138,7 +180,12 @@ async function measure(uid, folder) {
     }
     const row = results.get('run empty')?.row;
     if (row) {
-      memory = await hosts['100 MB'].ask('memory', { count: 20, file: row.file, args: ['wait'], options: row.options });
+      memory = await hosts['100 MB'].ask('memory', {
+        count: 20,
+        file: row.file,
+        args: ['wait'],
+        options: row.options,
+      });
     }
   }
   for (const host of Object.values(hosts)) host.close();
@@ -146,7 +193,9 @@ async function measure(uid, folder) {
 }
 
 function nativeExecutable(folder) {
-  const found = spawnSync('find', [join(folder, 'package'), '-name', 'minictr-oci', '-type', 'f'], { encoding: 'utf8' });
+  const found = spawnSync('find', [join(folder, 'package'), '-name', 'minictr-oci', '-type', 'f'], {
+    encoding: 'utf8',
+  });
   const path = found.stdout.split('\n')[0];
   // the OCI verbs are there once the executable names them in its help
   const help = path && spawnSync(path, ['--help'], { encoding: 'utf8' });
@@ -155,7 +204,14 @@ function nativeExecutable(folder) {
 
 function runProgram(row, count, uid, folder, environment) {
   const command = row.floor
-    ? [join(folder, 'floor'), '-n', String(count), '-r', row.floor, ...(row.leave ? ['-x', row.leave] : [])]
+    ? [
+        join(folder, 'floor'),
+        '-n',
+        String(count),
+        '-r',
+        row.floor,
+        ...(row.leave ? ['-x', row.leave] : []),
+      ]
     : [join(folder, 'launch'), String(count), ...row.program];
   const [file, ...args] = asUser(uid, command, row);
   const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', env: environment });
@@ -169,7 +225,9 @@ function print({ uid, results, rates, memory }) {
   console.log(`\n## As ${uid === 0 ? 'root' : 'an unprivileged user'}\n`);
   const floor = results.find(({ row }) => row.id === 'floor');
   const floorMedian = floor && summary(floor.took).median;
-  console.log('| start, run, reap | median ms | p10–p90 | × floor | event loop: the call ms | … all of it |');
+  console.log(
+    '| start, run, reap | median ms | p10–p90 | × floor | event loop: the call ms | … all of it |',
+  );
   console.log('|---|--:|--:|--:|--:|--:|');
   const medians = {};
   for (const { row, took, blocked, active, error } of results) {
@@ -192,21 +250,38 @@ function print({ uid, results, rates, memory }) {
     const result = results.find(({ row }) => row.id === `run ${heap}`);
     if (!result?.blocked.length) continue;
     const blocked = summary(result.blocked).median / 1e6;
-    verdicts.push({ name: `event loop blocked by the call, heap ${heap}`, limit: '≤ 0.2 ms', got: blocked, met: blocked <= 0.2, unit: ' ms', known: true });
+    verdicts.push({
+      name: `event loop blocked by the call, heap ${heap}`,
+      limit: '≤ 0.2 ms',
+      got: blocked,
+      met: blocked <= 0.2,
+      unit: ' ms',
+      known: true,
+    });
   }
   for (const { name, limit, got, met, unit, known, floor } of verdicts) {
     const bound = floor === undefined || met ? '' : `; the floor's own: ${floor.toFixed(2)}${unit}`;
-    if (known) console.log(`| ${name} | ${limit} | ${got.toFixed(2)}${unit} | ${met ? 'met' : `MISSED${bound}`} |`);
+    if (known)
+      console.log(
+        `| ${name} | ${limit} | ${got.toFixed(2)}${unit} | ${met ? 'met' : `MISSED${bound}`} |`,
+      );
   }
   if (rates.length > 0) {
     console.log('\n| starts per second from one process | 1 at once | 2 | 64 |\n|---|--:|--:|--:|');
-    for (const rate of rates) console.log(`| ${rate.name} | ${rate[1].toFixed(0)} | ${rate[2].toFixed(0)} | ${rate[64].toFixed(0)} |`);
+    for (const rate of rates)
+      console.log(
+        `| ${rate.name} | ${rate[1].toFixed(0)} | ${rate[2].toFixed(0)} | ${rate[64].toFixed(0)} |`,
+      );
   }
   if (memory) {
     console.log('\n| memory (PSS) | KiB |\n|---|--:|');
     console.log(`| the helper process, idle | ${memory.helperKib.toFixed(0)} |`);
-    console.log(`| … more for each running container | ${memory.helperPerContainerKib.toFixed(1)} |`);
-    console.log(`| Node, more for each running container | ${memory.nodePerContainerKib.toFixed(1)} |`);
+    console.log(
+      `| … more for each running container | ${memory.helperPerContainerKib.toFixed(1)} |`,
+    );
+    console.log(
+      `| Node, more for each running container | ${memory.nodePerContainerKib.toFixed(1)} |`,
+    );
     console.log(`| a waiting container's own process | ${memory.containerKib.toFixed(1)} |`);
   }
 }
@@ -215,7 +290,22 @@ function print({ uid, results, rates, memory }) {
 function printSteps(uid, folder) {
   const rootfs = join(folder, 'rootfs');
   const environment = process.env;
-  const leave = ['', 'user', 'net,sysfs,cgroupfs,loopback', 'cgroup', 'cgroupfs', 'ipc,mqueue', 'uts', 'dev,mask', 'mqueue', 'mask', 'loopback', 'caps', 'keyring', 'seccomp'];
+  const leave = [
+    '',
+    'user',
+    'net,sysfs,cgroupfs,loopback',
+    'cgroup',
+    'cgroupfs',
+    'ipc,mqueue',
+    'uts',
+    'dev,mask',
+    'mqueue',
+    'mask',
+    'loopback',
+    'caps',
+    'keyring',
+    'seccomp',
+  ];
   const took = new Map(leave.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const name of leave) {
@@ -224,7 +314,9 @@ function printSteps(uid, folder) {
     }
   }
   const whole = summary(took.get('')).median;
-  console.log(`\n## The floor's parts, as ${uid === 0 ? 'root' : 'an unprivileged user'}\n\n| left out | median ms | saves |\n|---|--:|--:|`);
+  console.log(
+    `\n## The floor's parts, as ${uid === 0 ? 'root' : 'an unprivileged user'}\n\n| left out | median ms | saves |\n|---|--:|--:|`,
+  );
   for (const [name, samples] of took) {
     const { median } = summary(samples);
     console.log(`| ${name || '(nothing)'} | ${ms(median)} | ${ms(whole - median)} |`);
@@ -234,9 +326,17 @@ function printSteps(uid, folder) {
 const folder = prepare();
 try {
   const root = process.getuid() === 0;
-  const users = flags.user === 'root' ? [0] : flags.user === 'unprivileged' || !root ? [root ? UNPRIVILEGED_UID : process.getuid()] : [0, UNPRIVILEGED_UID];
-  const model = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? cpus()[0]?.model;
-  console.log(`Linux ${release()}, Node ${process.version}, ${availableParallelism()} × ${model}, ${rounds} interleaved rounds`);
+  const users =
+    flags.user === 'root'
+      ? [0]
+      : flags.user === 'unprivileged' || !root
+        ? [root ? UNPRIVILEGED_UID : process.getuid()]
+        : [0, UNPRIVILEGED_UID];
+  const model =
+    /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? cpus()[0]?.model;
+  console.log(
+    `Linux ${release()}, Node ${process.version}, ${availableParallelism()} × ${model}, ${rounds} interleaved rounds`,
+  );
   const measured = [];
   for (const uid of users) {
     if (flags.steps) {

@@ -77,7 +77,9 @@ async function rate({ total, atOnce, ...what }) {
 /** Proportional set size of a process, KiB; 0 when it can't be read. */
 function pssKib(pid) {
   try {
-    return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+    return Number(
+      /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0,
+    );
   } catch {
     return 0;
   }
@@ -85,7 +87,10 @@ function pssKib(pid) {
 
 function childrenOf(pid) {
   return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8')
+      .split(' ')
+      .filter(Boolean)
+      .map(Number),
   );
 }
 
@@ -103,7 +108,9 @@ async function memory({ count, file, args, options }) {
     };
   };
   const before = measure();
-  const containers = Array.from({ length: count }, () => run(file, args, { ...options, reject: false }));
+  const containers = Array.from({ length: count }, () =>
+    run(file, args, { ...options, reject: false }),
+  );
   await sleep(1500);
   const during = measure();
   for (const container of containers) container.kill('SIGKILL');

@@ -1,6 +1,14 @@
 /** Compiles the bench's C programs, lays out the root filesystem and the bundles in a temporary folder. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,10 +23,18 @@ export function prepare() {
   const folder = mkdtempSync(join(tmpdir(), 'minictr-bench-'));
   chmodSync(folder, 0o755);
   for (const name of ['floor', 'launch', 'noop']) {
-    execFileSync('cc', ['-O2', '-static', '-Wall', '-o', join(folder, name), join(source, `${name}.c`)]);
+    execFileSync('cc', [
+      '-O2',
+      '-static',
+      '-Wall',
+      '-o',
+      join(folder, name),
+      join(source, `${name}.c`),
+    ]);
   }
   const rootfs = join(folder, 'rootfs');
-  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp', 'etc']) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp', 'etc'])
+    mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(join(folder, 'noop'), join(rootfs, 'bin', 'noop'));
   for (const name of ['dist', 'native', 'npm', 'package.json']) {
     const from = join(repository, name);

@@ -28,13 +28,30 @@ export function rows({ folder, bundle, uid, cli, oci }) {
     'bwrap', '--unshare-all', '--die-with-parent', '--cap-drop', 'ALL', '--bind', rootfs, '/',
     '--proc', '/proc', '--dev', '/dev', '/bin/noop',
   ]; // prettier-ignore
-  const runtime = (name, ...flags) => [name, '--root', join(state, name), ...flags, 'run', '--bundle', bundle, '{}'];
+  const runtime = (name, ...flags) => [
+    name,
+    '--root',
+    join(state, name),
+    ...flags,
+    'run',
+    '--bundle',
+    bundle,
+    '{}',
+  ];
   const runc = runtime('runc');
   // crun can't do without a cgroup manager that the user may use
   const crun = runtime('crun', ...(uid === 0 ? [] : ['--cgroup-manager=disabled']));
   const options = { stdio: 'ignore' };
   const quiet = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' };
-  const byNode = (name, kind, heap, file, args, how, more) => ({ name, kind, heap, file, args, options: how, ...more });
+  const byNode = (name, kind, heap, file, args, how, more) => ({
+    name,
+    kind,
+    heap,
+    file,
+    args,
+    options: how,
+    ...more,
+  });
 
   return [
     { id: 'floor', name: 'C floor: the same default by plain clone3', program: [join(folder, 'floor')], floor: rootfs },
@@ -78,7 +95,13 @@ export function targets(ms) {
     ratio('run() to child_process.spawn, heap empty', 'run empty', '2.2 ×', 'spawn empty', 2.2),
     ratio('run() to child_process.spawn, heap 100 MB', 'run 100 MB', '1 ×', 'spawn 100 MB', 1),
     ratio('run() to child_process.spawn, heap 1 GB', 'run 1 GB', '1 ×', 'spawn 1 GB', 1),
-    ratio('run() from a 1 GB heap to run() from an empty one', 'run 1 GB', '1.1 ×', 'run empty', 1.1),
+    ratio(
+      'run() from a 1 GB heap to run() from an empty one',
+      'run 1 GB',
+      '1.1 ×',
+      'run empty',
+      1.1,
+    ),
     ratio('minictr-oci run to bwrap', 'oci', '1 ×', 'bwrap', 1),
     ratio('minictr-oci run to runc run', 'oci', '0.2 ×', 'runc', 0.2),
     {

@@ -1,6 +1,6 @@
 //! What minictr's tests stand on.
 //!
-//! - The **probe** ([`probe_path`]): a static program that tries one forbidden or observable thing
+//! - The **probe** ([`install_probe`]): a static program that tries one forbidden or observable thing
 //!   and prints what the kernel answered. It is the userland of the test containers. Its sources
 //!   are in `probe/`; the TypeScript tests compile the same.
 //! - **Host checks** ([`Feature`], [`require!`]): a test that needs root, cgroups or a filesystem
@@ -14,15 +14,22 @@
 mod features;
 mod snapshot;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 pub use features::{Feature, missing};
 pub use snapshot::Snapshot;
 
-/// The static probe executable, compiled by this crate's build script.
-#[must_use]
-pub fn probe_path() -> &'static Path {
-    Path::new(env!("MINICTR_PROBE"))
+/// The static probe executable, as bytes: test executables are copied to where other users run them.
+const PROBE: &[u8] = include_bytes!(env!("MINICTR_PROBE"));
+
+/// Writes the probe to `path`, executable.
+///
+/// # Errors
+/// Whatever keeps the file from being written.
+pub fn install_probe(path: &Path) -> std::io::Result<()> {
+    std::fs::write(path, PROBE)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 /// Lays out a root filesystem in an empty directory: the usual directories, `/etc/passwd`,
@@ -34,7 +41,7 @@ pub fn lay_out_rootfs(rootfs: &Path) -> std::io::Result<()> {
     for name in ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "var"] {
         std::fs::create_dir_all(rootfs.join(name))?;
     }
-    std::fs::copy(probe_path(), rootfs.join("bin/probe"))?;
+    install_probe(&rootfs.join("bin/probe"))?;
     std::fs::write(
         rootfs.join("etc/passwd"),
         "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home:/bin/sh\n",
