@@ -85,7 +85,7 @@ function install(from, name, platform) {
 }
 
 /** The platform package that a Rust target triple belongs in: `linux-x64-gnu`. */
-function platformOf(triple) {
+export function platformOf(triple) {
   const [cpu, , system, libc] = triple.split('-');
   return [system, { x86_64: 'x64', aarch64: 'arm64' }[cpu] ?? cpu, libc].join('-');
 }
