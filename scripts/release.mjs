@@ -1,21 +1,13 @@
 // node scripts/release.mjs version X.Y.Z    sets the version in every manifest
-// node scripts/release.mjs addon TRIPLE     builds the addon for another platform, into npm/
+// node scripts/release.mjs addon TRIPLE     builds the addon that ships, into npm/ (with cargo-zigbuild)
 // node scripts/release.mjs prepare          completes the packages before they are published
 //
 // The release workflow calls the last two; what `prepare` writes is never committed.
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { platformOf } from './build.mjs';
 import { Failure, main, root, run } from './support/command.mjs';
-import { needNodeModules } from './support/prerequisites.mjs';
 
 const platforms = readdirSync(join(root, 'npm'));
 const manifests = ['.', ...platforms.map((name) => join('npm', name))];
@@ -42,18 +34,19 @@ function setVersion(version) {
   run('npx', ['prettier', '--write', '--log-level=warn', 'package.json', 'npm']);
 }
 
-function buildAddon(triple, flags) {
-  needNodeModules();
+/** Builds the addon by zig's linker, which links against any C library from any machine. */
+function buildAddon(triple) {
   const folder = join('npm', platformOf(triple));
   if (!existsSync(join(root, folder, 'package.json')))
     throw new Failure(`no package for ${triple}`);
-  const made = join(root, 'target', `addon-${triple}`);
-  mkdirSync(made, { recursive: true });
-  run(join(root, 'node_modules/.bin/napi'), [
-    ...['build', '--release', '--no-js', '--manifest-path', 'crates/minictr-napi/Cargo.toml'],
-    ...['--target', triple, '--output-dir', made, ...flags, '--', '--locked'],
-  ]);
-  copyFileSync(join(made, 'minictr.node'), join(root, folder, 'minictr.node'));
+  // The oldest glibc that the Rust standard library supports.
+  const target = triple.endsWith('-gnu') ? `${triple}.2.17` : triple;
+  run('cargo', ['zigbuild', '--release', '--locked', '-p', 'minictr-napi', '--target', target], {
+    // Rust links musl statically unless told otherwise, and a shared library can't be.
+    env: { ...process.env, RUSTFLAGS: '-C target-feature=-crt-static' },
+  });
+  const made = join(root, 'target', triple, 'release/libminictr_napi.so');
+  copyFileSync(made, join(root, folder, 'minictr.node'));
 }
 
 /** Refuses a package whose files are missing or for another processor. */
@@ -93,9 +86,9 @@ function prepare() {
   }
 }
 
-await main(async ([verb, argument, ...rest]) => {
+await main(async ([verb, argument]) => {
   if (verb === 'version') setVersion(argument);
-  else if (verb === 'addon') buildAddon(argument, rest);
+  else if (verb === 'addon') buildAddon(argument);
   else if (verb === 'prepare') prepare();
-  else throw new Failure('usage: release.mjs version X.Y.Z | addon TRIPLE [FLAG...] | prepare');
+  else throw new Failure('usage: release.mjs version X.Y.Z | addon TRIPLE | prepare');
 });
