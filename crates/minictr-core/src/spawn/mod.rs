@@ -1,8 +1,37 @@
 //! Starting containers: a request becomes a plan, a cloned child walks the plan, a supervisor
 //! watches it to its end.
+//!
+//! | module | what it does | in which process |
+//! |---|---|---|
+//! | `request`, `validate` | what is asked for, and whether it can mean a container | parent |
+//! | `compile`, `files`, `program`, `scheduler`, `filters` | request to `plan` | parent |
+//! | `prepare`, `ids`, `limits` | what only the parent may do | parent |
+//! | `supervisor`, `launch` | starting, watching, ending | parent |
+//! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
+//! | `report`, `hints` | what the child says, and what is made of it | both |
 
+mod child;
+mod compile;
 mod event;
+mod exec;
+mod files;
+mod filters;
+mod hints;
+mod ids;
+mod init;
+mod launch;
+mod limits;
+mod plan;
+mod prepare;
+mod program;
+mod report;
 mod request;
+mod scheduler;
+mod supervisor;
+mod terminal;
+mod validate;
 
 pub use event::*;
 pub use request::*;
+pub use supervisor::{Emitted, Supervisor};
+pub use validate::id as validate_id;

@@ -59,6 +59,14 @@ pub struct LaunchRequest {
     pub cpu_time_ms: Option<u64>,
 }
 
+impl LaunchRequest {
+    /// Whether the program gets a terminal.
+    #[must_use]
+    pub fn has_terminal(&self) -> bool {
+        self.spec.process.as_ref().and_then(|process| process.terminal).unwrap_or(false)
+    }
+}
+
 /// Where the ids of a new user namespace come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

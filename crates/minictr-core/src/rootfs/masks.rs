@@ -1,0 +1,210 @@
+//! Masked and read-only paths, devices and the links of /dev.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, SFlag, fchmodat, fstat, mknodat};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::mounts::Fault;
+use super::paths;
+use crate::sys::mount::{
+    self, AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
+    MountAttr, OPEN_TREE_CLONE,
+};
+
+/// A device node to make in the container.
+#[derive(Debug)]
+pub struct DevicePlan {
+    /// The directory that it is made in.
+    pub directory: CString,
+    /// Its name there.
+    pub name: CString,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: SFlag,
+    /// Permission bits.
+    pub mode: u32,
+    /// Device number.
+    pub rdev: u64,
+    /// Owner in the container.
+    pub uid: u32,
+    /// Group in the container.
+    pub gid: u32,
+    /// Host path to bind, where this user namespace may not make device nodes.
+    pub bind_from: Option<CString>,
+}
+
+/// Makes a device node, or binds the host's.
+///
+/// # Errors
+/// ENODEV where the host's path isn't that device; EEXIST where the rootfs has something else there.
+pub fn make_device(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Fault> {
+    let directory = paths::ensure_dir(root, &device.directory, 0o755)?;
+    match &device.bind_from {
+        Some(host_path) => {
+            let tree = mount::open_tree(paths::cwd(), host_path, OPEN_TREE_CLONE)
+                .map_err(super::mounts::part(super::mounts::PART_SOURCE))?;
+            // By type and number, after opening: a path proves nothing (CVE-2025-31133).
+            if !is_device(tree.as_fd(), device.kind, device.rdev)? {
+                return Err(Errno::ENODEV.into());
+            }
+            let target = paths::ensure_file_at(directory.as_fd(), &device.name, 0o644)?;
+            mount::move_mount(tree.as_fd(), target.as_fd())?;
+        }
+        None => {
+            let mode = Mode::from_bits_truncate(device.mode);
+            match mknodat(&directory, device.name.as_c_str(), device.kind, mode, device.rdev) {
+                Ok(()) => {}
+                Err(Errno::EEXIST) => {
+                    let found = paths::open_entry(directory.as_fd(), &device.name, libc::O_PATH)?;
+                    if is_device(found.as_fd(), device.kind, device.rdev)? {
+                        return Ok(());
+                    }
+                    return Err(Errno::EEXIST.into());
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+            // mknod applies the umask and our ids, so mode and owner are set again.
+            let flags = nix::sys::stat::FchmodatFlags::FollowSymlink;
+            fchmodat(&directory, device.name.as_c_str(), mode, flags)?;
+            if device.uid != 0 || device.gid != 0 {
+                fchownat(
+                    &directory,
+                    device.name.as_c_str(),
+                    Some(Uid::from_raw(device.uid)),
+                    Some(Gid::from_raw(device.gid)),
+                    nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the descriptor is the device of that kind and number.
+///
+/// # Errors
+/// Those of `fstat(2)`.
+pub fn is_device(fd: BorrowedFd<'_>, kind: SFlag, rdev: u64) -> Result<bool, Errno> {
+    let found = fstat(fd)?;
+    let found_kind = found.st_mode & SFlag::S_IFMT.bits();
+    Ok(found_kind == kind.bits() && (kind == SFlag::S_IFIFO || found.st_rdev == rdev))
+}
+
+/// The links that programs expect in /dev; `ptmx` is the container's own devpts.
+pub const DEV_LINKS: &[(&CStr, &CStr)] = &[
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+    (c"ptmx", c"pts/ptmx"),
+];
+
+/// Makes the links of /dev; what is there already stays.
+///
+/// # Errors
+/// Those of opening /dev in the rootfs, EROFS.
+pub fn make_dev_links(root: BorrowedFd<'_>) -> Result<(), Fault> {
+    let dev = paths::ensure_dir(root, c"/dev", 0o755)?;
+    for (name, target) in DEV_LINKS {
+        match nix::unistd::symlinkat(*target, &dev, *name) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What masked paths are covered with: one /dev/null and one empty directory for all of them.
+#[derive(Debug, Default)]
+pub struct Masks {
+    null: Option<Cover>,
+    empty_directory: Option<Cover>,
+}
+
+/// A mount that covers paths: attached itself at the first, cloned for the others, since kernels
+/// before 6.15 clone only attached mounts.
+#[derive(Debug)]
+struct Cover {
+    mount: OwnedFd,
+    attached: bool,
+}
+
+impl Cover {
+    fn put_on(&mut self, target: BorrowedFd<'_>) -> Result<(), Errno> {
+        if self.attached {
+            let clone = mount::open_tree_at(self.mount.as_fd(), OPEN_TREE_CLONE)?;
+            return mount::move_mount(clone.as_fd(), target);
+        }
+        mount::move_mount(self.mount.as_fd(), target)?;
+        self.attached = true;
+        Ok(())
+    }
+}
+
+fn null_cover() -> Result<Cover, Errno> {
+    let mount = mount::open_tree(paths::cwd(), c"/dev/null", OPEN_TREE_CLONE)?;
+    if !is_device(mount.as_fd(), SFlag::S_IFCHR, nix::sys::stat::makedev(1, 3))? {
+        return Err(Errno::ENODEV);
+    }
+    Ok(Cover { mount, attached: false })
+}
+
+fn empty_directory_cover() -> Result<Cover, Errno> {
+    let context = mount::fsopen(c"tmpfs")?;
+    mount::fsconfig_string(context.as_fd(), c"mode", c"755")?;
+    mount::fsconfig_string(context.as_fd(), c"nr_inodes", c"1")?;
+    mount::fsconfig_create(context.as_fd())?;
+    let attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    Ok(Cover { mount: mount::fsmount(context.as_fd(), attr)?, attached: false })
+}
+
+fn made<'a>(
+    cover: &'a mut Option<Cover>,
+    make: impl FnOnce() -> Result<Cover, Errno>,
+) -> Result<&'a mut Cover, Errno> {
+    if cover.is_none() {
+        *cover = Some(make()?);
+    }
+    cover.as_mut().ok_or(Errno::EBADF)
+}
+
+impl Masks {
+    /// Covers one path: a directory with an empty read-only one, anything else with /dev/null.
+    /// A path that doesn't exist is nothing to hide.
+    ///
+    /// # Errors
+    /// Those of the mount calls.
+    pub fn mask(&mut self, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+        let Some(target) = existing(root, path)? else { return Ok(()) };
+        match made(&mut self.null, null_cover)?.put_on(target.as_fd()) {
+            // The target is a directory: asking beforehand would be a call more for each file.
+            Err(Errno::EINVAL) => {
+                Ok(made(&mut self.empty_directory, empty_directory_cover)?
+                    .put_on(target.as_fd())?)
+            }
+            result => Ok(result?),
+        }
+    }
+}
+
+/// Makes one path read-only, with the mounts below it. A path that doesn't exist can't be written.
+///
+/// # Errors
+/// Those of the mount calls.
+pub fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    let Some(target) = existing(root, path)? else { return Ok(()) };
+    let tree = mount::open_tree_at(target.as_fd(), OPEN_TREE_CLONE | AT_RECURSIVE)?;
+    let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    mount::mount_setattr(tree.as_fd(), AT_RECURSIVE, &attr)?;
+    Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
+}
+
+fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
+    match paths::open_in_root(root, path, libc::O_PATH, 0) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,12 @@
+//! The container's view of files: mounts, the root, masks, devices, paths inside it.
+//!
+//! All of it works on one descriptor of the root; nothing joins strings.
+
+pub mod copy_up;
+pub mod masks;
+pub mod mounts;
+pub mod options;
+pub mod paths;
+pub mod root;
+pub mod subids;
+pub mod users;

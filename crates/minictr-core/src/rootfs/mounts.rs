@@ -1,0 +1,310 @@
+//! Mounts of a container: compiled from the spec beforehand, made by the child.
+//!
+//! Every target is resolved by `openat2(2)` below the descriptor of the root, every source is a
+//! descriptor by the time it is attached. The child makes them after the root is attached and before
+//! it becomes `/`.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::fchdir;
+
+use super::options::MountOptions;
+use super::paths;
+use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE};
+
+/// Why a step failed, as the child can say it without allocating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kernel's reason.
+    pub errno: Errno,
+    /// Which part of the step: 0 the step itself, else the step's own numbering.
+    pub part: u32,
+}
+
+/// [`Fault::part`] of a bind mount whose source couldn't be opened.
+pub const PART_SOURCE: u32 = 1;
+/// [`Fault::part`] of a mount whose target couldn't be opened or made in the rootfs.
+pub const PART_TARGET: u32 = 2;
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        Self { errno, part: 0 }
+    }
+}
+
+/// Marks an errno with the part that failed.
+pub(crate) fn part(part: u32) -> impl Fn(Errno) -> Fault {
+    move |errno| Fault { errno, part }
+}
+
+/// Where a bind mount comes from.
+#[derive(Debug)]
+pub enum BindSource {
+    /// A path in the mount namespace that the child starts in.
+    Path(CString),
+    /// A detached mount that the spawner made with its own privileges: index into its list.
+    Prepared(usize),
+}
+
+/// One mount, ready to be made.
+#[derive(Debug)]
+pub struct MountPlan {
+    /// Where in the container.
+    pub destination: CString,
+    /// The destination may not be reached through symbolic links: `/proc` and `/sys`, whose masks
+    /// and labels would otherwise land elsewhere (CVE-2019-19921, CVE-2023-27561).
+    pub ordinary_directory: bool,
+    /// A mount point that is missing is made.
+    pub create: bool,
+    /// What is mounted.
+    pub action: MountAction,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub enum MountAction {
+    /// A directory or file of the host.
+    Bind {
+        /// Which.
+        source: BindSource,
+        /// With the mounts below it.
+        recursive: bool,
+        /// A symbolic link is mounted itself.
+        nofollow: bool,
+        /// Attributes of the mount.
+        attr: MountAttr,
+        /// Attributes and propagation of the mount and all below.
+        recursive_attr: MountAttr,
+    },
+    /// A new filesystem.
+    New {
+        /// `proc`, `tmpfs`, …
+        fs_type: CString,
+        /// The device name that mountinfo shows.
+        source: CString,
+        /// Flags for `mount(2)`.
+        flags: MsFlags,
+        /// Options of the filesystem's own.
+        data: CString,
+        /// What `mount(2)` can't say: propagation, `nosymfollow`.
+        after: MountAttr,
+        /// A tmpfs that starts with what the directory under it holds, and its attributes.
+        copy_up: Option<MountAttr>,
+    },
+    /// The cgroup hierarchies, each as the host combines its controllers.
+    Cgroups {
+        /// Mounted hierarchies; a single one with an empty name is cgroup v2 itself.
+        hierarchies: Vec<CgroupMount>,
+        /// Attributes of all of them.
+        attr: u64,
+    },
+}
+
+/// One cgroup hierarchy below `/sys/fs/cgroup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupMount {
+    /// Its directory below the destination; empty for the destination itself.
+    pub directory: CString,
+    /// `cgroup` or `cgroup2`.
+    pub fs_type: CString,
+    /// Mount flags of v1: controllers, or `none` and `name=…`.
+    pub flags: Vec<CString>,
+    /// `name=` of a v1 hierarchy without controllers.
+    pub name: Option<CString>,
+    /// Names that lead to it, such as `cpu` for `cpu,cpuacct`.
+    pub links: Vec<CString>,
+}
+
+impl MountAction {
+    /// A bind mount with parsed options. The tree is private unless the options say otherwise, so
+    /// that nothing made in the container reaches the source's peers.
+    #[must_use]
+    pub fn bind(source: BindSource, options: &MountOptions) -> Self {
+        let mut attr = options.attr;
+        let mut recursive_attr = options.recursive_attr;
+        // `rw` is what a bind mount is unless its source isn't: taking read-only away is asked for
+        // with `rrw`, as the flag may be locked.
+        attr.attr_clr &= !MOUNT_ATTR_RDONLY;
+        match options.propagation {
+            Some((flag, false)) => attr.propagation = flag.bits(),
+            Some((flag, true)) => recursive_attr.propagation = flag.bits(),
+            None => recursive_attr.propagation = MsFlags::MS_PRIVATE.bits(),
+        }
+        Self::Bind {
+            source,
+            recursive: options.recursive_bind,
+            nofollow: options.source_nofollow,
+            attr,
+            recursive_attr,
+        }
+    }
+
+    /// A new filesystem with parsed options.
+    #[must_use]
+    pub fn new_filesystem(fs_type: CString, source: CString, options: &MountOptions) -> Self {
+        let mut after = MountAttr {
+            attr_set: (options.attr.attr_set | options.recursive_attr.attr_set)
+                & mount::MOUNT_ATTR_NOSYMFOLLOW,
+            ..MountAttr::default()
+        };
+        if let Some((flag, _)) = options.propagation {
+            // A new filesystem in a private tree is private already.
+            if flag != MsFlags::MS_PRIVATE {
+                after.propagation = flag.bits();
+            }
+        }
+        Self::New {
+            fs_type,
+            source,
+            flags: options.mount_flags(),
+            data: CString::new(options.data.as_str()).unwrap_or_default(),
+            after,
+            copy_up: options.copy_up.then_some(options.attr),
+        }
+    }
+}
+
+pub(crate) fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mode = SFlag::from_bits_truncate(fstat(fd)?.st_mode & SFlag::S_IFMT.bits());
+    Ok(mode == SFlag::S_IFDIR)
+}
+
+/// Makes one mount below `root`.
+///
+/// # Errors
+/// The errno of the call that failed, with [`PART_SOURCE`] or [`PART_TARGET`] where it was about
+/// one of these.
+pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Result<(), Fault> {
+    match &plan.action {
+        MountAction::Bind { source, recursive, nofollow, attr, recursive_attr } => {
+            let opened;
+            let tree = match source {
+                BindSource::Prepared(index) => prepared[*index].as_fd(),
+                BindSource::Path(path) => {
+                    let mut flags = OPEN_TREE_CLONE;
+                    if *recursive {
+                        flags |= AT_RECURSIVE;
+                    }
+                    if *nofollow {
+                        flags |= mount::AT_SYMLINK_NOFOLLOW;
+                    }
+                    opened =
+                        mount::open_tree(paths::cwd(), path, flags).map_err(part(PART_SOURCE))?;
+                    opened.as_fd()
+                }
+            };
+            if *recursive_attr != MountAttr::default() {
+                mount::mount_setattr(tree, AT_RECURSIVE, recursive_attr)?;
+            }
+            if *attr != MountAttr::default() {
+                mount::mount_setattr(tree, 0, attr)?;
+            }
+            let target = if !plan.create {
+                paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)
+            } else if is_directory(tree)? {
+                directory(root, plan)
+            } else {
+                paths::ensure_file(root, &plan.destination, 0o755)
+            }
+            .map_err(part(PART_TARGET))?;
+            mount::move_mount(tree, target.as_fd())?;
+        }
+        MountAction::New { fs_type, source, flags, data, after, copy_up } => {
+            let target = directory(root, plan).map_err(part(PART_TARGET))?;
+            if let Some(attr) = copy_up {
+                super::copy_up::mount_with_contents(target.as_fd(), source, attr, data)?;
+            } else {
+                mount_here(target.as_fd(), source, fs_type, *flags, data)?;
+            }
+            if *after != MountAttr::default() {
+                let mounted = paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)?;
+                mount::mount_setattr(mounted.as_fd(), 0, after)?;
+            }
+        }
+        MountAction::Cgroups { hierarchies, attr } => {
+            let target = directory(root, plan).map_err(part(PART_TARGET))?;
+            mount_cgroups(root, &plan.destination, target.as_fd(), hierarchies, *attr)?;
+        }
+    }
+    Ok(())
+}
+
+fn directory(root: BorrowedFd<'_>, plan: &MountPlan) -> Result<OwnedFd, Errno> {
+    let target = if plan.create {
+        paths::ensure_dir(root, &plan.destination, 0o755)?
+    } else {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        paths::open_in_root(root, &plan.destination, flags, 0)?
+    };
+    if plan.ordinary_directory && !paths::is_ordinary(root, &plan.destination)? {
+        return Err(Errno::ELOOP);
+    }
+    Ok(target)
+}
+
+/// Mounts a new filesystem on the directory that `target` is.
+///
+/// By `mount(2)` on `.`, which names the descriptor's directory and nothing else: two calls where
+/// the newer interface needs five or more.
+///
+/// # Errors
+/// Those of `mount(2)`.
+pub fn mount_here(
+    target: BorrowedFd<'_>,
+    source: &CStr,
+    fs_type: &CStr,
+    flags: MsFlags,
+    data: &CStr,
+) -> Result<(), Errno> {
+    fchdir(target)?;
+    let data = (!data.is_empty()).then_some(data);
+    nix::mount::mount(Some(source), c".", Some(fs_type), flags, data)
+}
+
+fn mount_cgroups(
+    root: BorrowedFd<'_>,
+    destination: &CStr,
+    target: BorrowedFd<'_>,
+    hierarchies: &[CgroupMount],
+    attr: u64,
+) -> Result<(), Fault> {
+    if let [only] = hierarchies
+        && only.directory.is_empty()
+    {
+        let tree = new_cgroup_mount(only, attr)?;
+        mount::move_mount(tree.as_fd(), target)?;
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount_here(target, c"cgroup", c"tmpfs", flags, c"mode=755,size=64k")?;
+    let top = paths::open_in_root(root, destination, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    for hierarchy in hierarchies {
+        let tree = new_cgroup_mount(hierarchy, attr)?;
+        let directory = paths::ensure_dir(top.as_fd(), &hierarchy.directory, 0o755)?;
+        mount::move_mount(tree.as_fd(), directory.as_fd())?;
+        for link in &hierarchy.links {
+            nix::unistd::symlinkat(hierarchy.directory.as_c_str(), &top, link.as_c_str())?;
+        }
+    }
+    if attr & MOUNT_ATTR_RDONLY != 0 {
+        let read_only = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+        mount::mount_setattr(top.as_fd(), 0, &read_only)?;
+    }
+    Ok(())
+}
+
+fn new_cgroup_mount(hierarchy: &CgroupMount, attr: u64) -> Result<OwnedFd, Errno> {
+    let context = mount::fsopen(&hierarchy.fs_type)?;
+    for flag in &hierarchy.flags {
+        mount::fsconfig_flag(context.as_fd(), flag)?;
+    }
+    if let Some(name) = &hierarchy.name {
+        mount::fsconfig_string(context.as_fd(), c"name", name)?;
+    }
+    mount::fsconfig_create(context.as_fd())?;
+    mount::fsmount(context.as_fd(), attr)
+}

@@ -1,0 +1,266 @@
+//! The cloned child: walks the plan, makes system calls, executes the program.
+//!
+//! It runs on a copy of its parent's memory, single-threaded, with every string terminated and every
+//! filter compiled before the clone. Its first failure goes to the parent as (step, part, errno) and
+//! it ends; whoever holds the plan makes the sentence. Callers: the supervisor alone.
+#![expect(unsafe_code, reason = "the boundary between our image and the program's")]
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::plan::{Plan, Step};
+use super::report::{self, Progress};
+use super::{exec, init, terminal};
+use crate::rootfs::masks::Masks;
+use crate::rootfs::mounts::Fault;
+use crate::rootfs::users::ResolvedUser;
+use crate::rootfs::{masks, mounts, root};
+use crate::sys::{clone, process, security};
+
+/// Exit status of a child that failed before the program; nobody sees it but our parent, which
+/// already has the report.
+const FAILED: i32 = 125;
+
+/// What the child holds while it walks.
+struct Walk<'a> {
+    plan: &'a Plan,
+    prepared: &'a [OwnedFd],
+    sync: BorrowedFd<'a>,
+    root: Option<OwnedFd>,
+    masks: Masks,
+    /// Ids found in the container's own files; those of the plan otherwise.
+    user: Option<ResolvedUser>,
+    slave: Option<OwnedFd>,
+}
+
+/// Runs in the child and ends there.
+pub(super) fn run(
+    plan: &Plan,
+    prepared: &[OwnedFd],
+    sync: BorrowedFd<'_>,
+    progress: &Progress,
+) -> Infallible {
+    let mut walk =
+        Walk { plan, prepared, sync, root: None, masks: Masks::default(), user: None, slave: None };
+    for (index, step) in plan.steps.iter().enumerate() {
+        progress.step.store(index as u32, Ordering::Relaxed);
+        if let Err(fault) = walk.step(step, progress) {
+            report::send_fault(sync, index as u32, fault);
+            if matches!(step, Step::Execute) {
+                exec::send_explanation(sync, &plan.program, fault.errno);
+            }
+            break;
+        }
+    }
+    clone::exit_now(FAILED)
+}
+
+impl Walk<'_> {
+    fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
+        Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
+    }
+
+    fn step(&mut self, step: &Step, progress: &Progress) -> Result<(), Fault> {
+        match step {
+            Step::DieWithParent => process::set_parent_death_signal(libc::SIGKILL)?,
+            Step::CheckParent => check_parent(self.sync)?,
+            Step::AttachCgroups => {
+                for procs in &self.plan.cgroup_procs {
+                    write_all(*procs, b"0")?;
+                }
+            }
+            Step::UnshareCgroup => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
+            Step::WriteOwnMaps { uid, gid, host_uid, host_gid } => {
+                let (uid, gid) =
+                    self.user.as_ref().map_or((*uid, *gid), |user| (user.uid, user.gid));
+                write_file(c"/proc/self/setgroups", b"deny")?;
+                write_file(c"/proc/self/uid_map", format!("{uid} {host_uid} 1").as_bytes())?;
+                write_file(c"/proc/self/gid_map", format!("{gid} {host_gid} 1").as_bytes())?;
+            }
+            Step::AwaitGo => await_go(self.sync)?,
+            Step::BecomeRoot => {
+                security::setgroups(&[])?;
+                security::setresgid(0)?;
+                security::setresuid(0)?;
+            }
+            Step::DetachPropagation { slave } => root::detach_propagation(*slave)?,
+            Step::AttachRoot(plan) => self.root = Some(root::attach(plan, self.prepared)?),
+            Step::Mount(mount) => mounts::make(self.root()?, mount, self.prepared)?,
+            Step::Device(device) => masks::make_device(self.root()?, device)?,
+            Step::DevLinks => masks::make_dev_links(self.root()?)?,
+            Step::OpenTerminal { size, bind_console } => {
+                let pty = terminal::open(self.root()?, *size, *bind_console)?;
+                report::send_descriptor(self.sync, report::MASTER, pty.master.as_fd())?;
+                self.slave = Some(pty.slave);
+            }
+            Step::Mask(path) => {
+                let root = self.root.as_ref().ok_or(Errno::EBADF)?.as_fd();
+                self.masks.mask(root, path)?;
+            }
+            Step::ReadOnlyPath(path) => masks::make_read_only(self.root()?, path)?,
+            Step::ReadOnlyRoot => root::make_root_read_only(self.root()?)?,
+            Step::EnterRoot => root::enter(self.root()?)?,
+            Step::RootPropagation(flags) => root::set_propagation(*flags)?,
+            Step::Sysctl { path, value } => root::write_sysctl(path, value.as_bytes())?,
+            Step::Hostname(name) => nix::unistd::sethostname(name)?,
+            Step::Domainname(name) => setdomainname(name.as_bytes())?,
+            Step::LoopbackUp => loopback_up()?,
+            Step::TimeOffsets(offsets) => {
+                unshare_time()?;
+                write_file(c"/proc/self/timens_offsets", offsets.as_bytes())?;
+            }
+            Step::Personality(domain) => security::personality(*domain)?,
+            Step::IoPriority { class, priority } => security::ioprio_set(*class, *priority)?,
+            Step::Scheduler(attributes) => super::scheduler::apply(attributes)?,
+            Step::SessionKeyring { tolerate_quota } => match security::new_session_keyring() {
+                // ENOSYS: a kernel without keys has none to protect. EDQUOT: the user's quota is
+                // spent, tolerated only where the filter denies every key call.
+                Ok(()) | Err(Errno::ENOSYS) => {}
+                Err(Errno::EDQUOT) if *tolerate_quota => {}
+                Err(errno) => return Err(errno.into()),
+            },
+            Step::ResolveUser { root, user, groups } => {
+                self.user = Some(exec::resolve_user(self.sync, root, user, groups)?);
+            }
+            Step::DropBounding(capabilities) => {
+                for capability in 0..64 {
+                    if capabilities & (1 << capability) != 0 {
+                        security::drop_bounding(capability)?;
+                    }
+                }
+            }
+            Step::SetIds { uid, gid, groups, set_groups } => {
+                let (uid, gid, groups) = match &self.user {
+                    Some(user) => (user.uid, user.gid, user.groups.as_slice()),
+                    None => (*uid, *gid, groups.as_slice()),
+                };
+                if let Some(slave) = &self.slave {
+                    nix::unistd::fchown(slave, Some(nix::unistd::Uid::from_raw(uid)), None)?;
+                }
+                process::set_keep_capabilities(true)?;
+                if *set_groups {
+                    security::setgroups(groups)?;
+                }
+                security::setresgid(gid)?;
+                security::setresuid(uid)?;
+                process::set_keep_capabilities(false)?;
+            }
+            Step::SetCapabilities { effective, permitted, inheritable, ambient } => {
+                security::capset(*effective, *permitted, *inheritable)?;
+                security::clear_ambient()?;
+                for capability in 0..64 {
+                    if ambient & (1 << capability) != 0 {
+                        security::raise_ambient(capability)?;
+                    }
+                }
+            }
+            Step::NoNewPrivileges => process::set_no_new_privs()?,
+            Step::Init => init::fork_program()?,
+            Step::NewSession => {
+                // EPERM: already a leader, which a cloned child never is but a joined one may be.
+                match nix::unistd::setsid() {
+                    Ok(_) | Err(Errno::EPERM) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            Step::TakeTerminal => {
+                terminal::take(self.slave.as_ref().ok_or(Errno::EBADF)?.as_fd())?;
+            }
+            Step::Descriptors(installs) => {
+                for (from, to) in installs {
+                    process::install_fd(*from, *to)?;
+                }
+            }
+            Step::CloseFrom(first) => process::cloexec_from(*first)?,
+            Step::Umask(mask) => {
+                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
+            }
+            Step::Chdir(path) => exec::enter_directory(path)?,
+            Step::Seccomp(program) => {
+                let listener = security::seccomp_load(program.instructions(), program.flags())?;
+                if let Some(listener) = listener {
+                    report::send_descriptor(self.sync, report::LISTENER, listener.as_fd())?;
+                }
+            }
+            Step::Execute => {
+                progress.step.store(report::EXECUTING, Ordering::Relaxed);
+                let home = self.user.as_ref().and_then(|user| user.home.as_deref());
+                return Err(exec::execute(&self.plan.program, home).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the parent's word that maps are written, the journal has our pid and limits are set.
+fn await_go(sync: BorrowedFd<'_>) -> Result<(), Fault> {
+    let mut go = [0u8; 1];
+    loop {
+        match recv(sync.as_raw_fd(), &mut go, MsgFlags::empty()) {
+            Ok(1) => return Ok(()),
+            // The parent is gone: nobody would ever reap or limit us.
+            Ok(_) => clone::exit_now(FAILED),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Ends this process where its parent is gone already: the death signal set after the last change
+/// of credentials says nothing about a death before that.
+fn check_parent(sync: BorrowedFd<'_>) -> Result<(), Fault> {
+    let mut byte = [0u8; 1];
+    match recv(sync.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) {
+        Ok(0) => clone::exit_now(FAILED),
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn write_all(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the plan's owner keeps the descriptor open until the child has executed, and a copy
+    // of its table is ours.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    nix::unistd::write(fd, bytes).map(drop)
+}
+
+fn write_file(path: &std::ffi::CStr, bytes: &[u8]) -> Result<(), Errno> {
+    let file = crate::rootfs::paths::open_path(path, libc::O_WRONLY)?;
+    nix::unistd::write(&file, bytes).map(drop)
+}
+
+fn setdomainname(name: &[u8]) -> Result<(), Errno> {
+    // SAFETY: pointer and length describe the slice.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
+fn unshare_time() -> Result<(), Errno> {
+    const CLONE_NEWTIME: i32 = 0x80;
+    // SAFETY: no pointers are passed.
+    Errno::result(unsafe { libc::unshare(CLONE_NEWTIME) }).map(drop)
+}
+
+/// Sets `lo` up, `netdevice(7)`; its addresses come with it.
+fn loopback_up() -> Result<(), Errno> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: ifreq is a plain C structure for which all-zero bytes are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is and which outlives the call.
+    Errno::result(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request))
+    })
+    .map(drop)
+}
+
+/// Tells the parent something in one message; a parent that is gone will not miss it.
+pub(super) fn tell(sync: BorrowedFd<'_>, message: &[u8]) {
+    let _ = send(sync.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
+}

@@ -1,0 +1,90 @@
+//! The last steps of a child: who, where, and the program itself.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::report;
+use crate::diagnose;
+use crate::rootfs::mounts::Fault;
+use crate::rootfs::paths;
+use crate::rootfs::users::{self, ResolvedUser};
+use crate::sys::process::{self, CStringArray};
+
+/// The program, with everything that `execve(2)` needs made beforehand.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// As the user wrote it.
+    pub(super) name: String,
+    /// Paths to try in order: the name itself, or one for each directory of PATH.
+    pub(super) candidates: Vec<CString>,
+    /// Arguments, name included.
+    pub(super) argv: CStringArray,
+    /// Environment.
+    pub(super) envp: CStringArray,
+    /// Whether HOME is to be added from the container's passwd.
+    pub(super) needs_home: bool,
+    /// PATH, for the explanation of a failure.
+    pub(super) path: Option<String>,
+    /// Working directory.
+    pub(super) cwd: String,
+}
+
+/// Executes the program; returns only the errno of the failure.
+///
+/// As `execvpe(3)`: a candidate that isn't there is passed over, one that may not be executed is
+/// remembered.
+pub(super) fn execute(program: &Program, home: Option<&str>) -> Errno {
+    let with_home = home.filter(|_| program.needs_home).and_then(|home| {
+        let mut strings = program.envp.strings().to_vec();
+        strings.push(CString::new(format!("HOME={home}")).ok()?);
+        Some(CStringArray::new(strings))
+    });
+    let envp = with_home.as_ref().unwrap_or(&program.envp);
+    let mut worst = Errno::ENOENT;
+    for candidate in &program.candidates {
+        match process::execve(candidate, &program.argv, envp) {
+            Errno::ENOENT | Errno::ENOTDIR if program.candidates.len() > 1 => {}
+            Errno::EACCES if program.candidates.len() > 1 => worst = Errno::EACCES,
+            errno => return errno,
+        }
+    }
+    worst
+}
+
+/// Tells the parent why the program couldn't be executed, in words.
+pub(super) fn send_explanation(sync: BorrowedFd<'_>, program: &Program, errno: Errno) {
+    if let Ok(root) = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY) {
+        let path = program.path.as_deref();
+        let error = diagnose::explain_exec(root.as_fd(), &program.cwd, &program.name, path, errno);
+        report::send_explanation(sync, &error);
+    }
+}
+
+/// Looks up the container's user in the container's own files.
+pub(super) fn resolve_user(
+    sync: BorrowedFd<'_>,
+    root: &CStr,
+    user: &str,
+    groups: &[String],
+) -> Result<ResolvedUser, Fault> {
+    let root = paths::open_path(root, libc::O_PATH | libc::O_DIRECTORY)?;
+    users::resolve(root.as_fd(), user, groups).map_err(|error| {
+        report::send_explanation(sync, &error);
+        Errno::EINVAL.into()
+    })
+}
+
+/// Changes to the working directory, which must be inside the root: resolved without magic links,
+/// and checked, since a directory descriptor of the host's must not become one (CVE-2024-21626).
+pub(super) fn enter_directory(path: &CStr) -> Result<(), Fault> {
+    if path == c"/" {
+        return Ok(());
+    }
+    let root = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
+    let directory = paths::open_in_root(root.as_fd(), path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    nix::unistd::fchdir(&directory)?;
+    nix::unistd::getcwd()?;
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Mounts and devices of a spec, compiled.
+
+use std::ffi::CString;
+
+use nix::sys::stat::{SFlag, makedev};
+
+use super::compile::{Builder, c_string};
+use super::ids::{IdPlan, MapLines};
+use super::plan::{Source, Step};
+use super::request::{IdMappingSource, MountPoints};
+use crate::error::{Error, ErrorCode, Result};
+use crate::rootfs::masks::DevicePlan;
+use crate::rootfs::mounts::{BindSource, MountAction, MountPlan};
+use crate::rootfs::options::MountOptions;
+use crate::rootfs::root::{MountPoint, PointKind};
+use crate::spec::{Device, Linux, Mount, Spec};
+
+/// Devices that every container has, `config-linux.md#default-devices`: name, major, minor.
+const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+/// A destination as it is compared with others: absolute, without doubled or trailing slashes.
+fn normal(path: &str) -> String {
+    let parts: Vec<&str> =
+        path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    directory == "/"
+        || path == directory
+        || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    mount.kind.as_deref() == Some("bind")
+        || mount.options.iter().any(|option| option == "bind" || option == "rbind")
+}
+
+/// The steps for `mounts`, each with the object of its note.
+pub(super) fn compile_mounts(
+    builder: &mut Builder<'_>,
+    spec: &Spec,
+) -> Result<Vec<(Step, String)>> {
+    let mut steps = Vec::with_capacity(spec.mounts.len());
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let destination = normal(&mount.destination);
+        let kind = mount.kind.as_deref().unwrap_or("bind");
+        let options = MountOptions::parse(&mount.options, &destination)?;
+        let (action, object) = if is_bind(mount) {
+            let source = mount.source.as_deref().ok_or_else(|| {
+                Error::invalid("mount on", format!("`{destination}`: a bind mount without source"))
+            })?;
+            let object = format!("`{source}` on `{destination}`");
+            (bind(builder, mount, source, &options)?, object)
+        } else if matches!(kind, "cgroup" | "cgroup2") {
+            let action = MountAction::Cgroups {
+                hierarchies: builder.host.cgroup_mounts.to_vec(),
+                attr: options.attr.attr_set,
+            };
+            (action, format!("{kind} on `{destination}`"))
+        } else {
+            let options = without_unmapped_gid(kind, options, &builder.host.ids);
+            let source = mount.source.as_deref().unwrap_or(kind);
+            let action = MountAction::new_filesystem(
+                c_string(kind, "filesystem type")?,
+                c_string(source, "mount source")?,
+                &options,
+            );
+            (action, format!("{kind} on `{destination}`"))
+        };
+        let plan = MountPlan {
+            ordinary_directory: matches!(kind, "proc" | "sysfs"),
+            create: creates_mount_point(builder, &spec.mounts[..index], &destination),
+            destination: c_string(destination, "mount destination")?,
+            action,
+        };
+        steps.push((Step::Mount(plan), object));
+    }
+    Ok(steps)
+}
+
+/// Whether a missing mount point may be made where it belongs: in the rootfs where the caller says
+/// so, always in a filesystem that is the container's own, never in a directory of the user's.
+fn creates_mount_point(builder: &Builder<'_>, earlier: &[Mount], destination: &str) -> bool {
+    if builder.request.mount_points == MountPoints::Create {
+        return true;
+    }
+    let around = earlier.iter().rev().find(|mount| {
+        let other = normal(&mount.destination);
+        other != destination && is_below(destination, &other)
+    });
+    match around {
+        Some(mount) => !is_bind(mount),
+        None => builder.request.overlay,
+    }
+}
+
+/// The mount points that must exist in the rootfs itself.
+pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<MountPoint>> {
+    let mut points = Vec::new();
+    let mut sources = 1;
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let destination = normal(&mount.destination);
+        let bind = is_bind(mount);
+        let prepared = sources;
+        if bind && builder.parent_opens() {
+            sources += 1;
+        }
+        let in_rootfs = !spec.mounts[..index]
+            .iter()
+            .any(|earlier| is_below(&destination, &normal(&earlier.destination)));
+        if !in_rootfs || destination == "/" {
+            continue;
+        }
+        let kind = match (bind, mount.source.as_deref()) {
+            (true, _) if builder.parent_opens() => PointKind::LikePrepared(prepared),
+            (true, Some(source)) => PointKind::LikePath(builder.host_path(source, "mount source")?),
+            _ => PointKind::Directory,
+        };
+        points.push(MountPoint { path: c_string(destination, "mount destination")?, kind });
+    }
+    Ok(points)
+}
+
+fn bind(
+    builder: &mut Builder<'_>,
+    mount: &Mount,
+    source: &str,
+    options: &MountOptions,
+) -> Result<MountAction> {
+    let path = builder.host_path(source, "mount source")?;
+    let lines = (!mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty())
+        .then(|| MapLines { uids: mount.uid_mappings.clone(), gids: mount.gid_mappings.clone() });
+    let wants_idmap = options.idmap.is_some() || lines.is_some();
+    let source = if builder.parent_opens() {
+        builder.sources.push(Source {
+            path,
+            recursive: options.recursive_bind,
+            nofollow: options.source_nofollow,
+            idmap: wants_idmap.then(|| options.idmap.unwrap_or(false)),
+            idmap_lines: lines,
+            rootfs: false,
+            object: format!("`{source}`"),
+        });
+        BindSource::Prepared(builder.sources.len() - 1)
+    } else {
+        // The caller's one id is the container's: nothing to shift.
+        if wants_idmap && builder.request.id_mapping != IdMappingSource::Auto {
+            return Err(Error::new(
+                ErrorCode::IdMapping,
+                "make idmapped mount of",
+                format!("`{source}`"),
+            )
+            .hint("idmapped mounts need root and a user namespace of the container's own"));
+        }
+        BindSource::Path(path)
+    };
+    Ok(MountAction::bind(source, options))
+}
+
+/// devpts refuses a group that the container doesn't have.
+fn without_unmapped_gid(kind: &str, mut options: MountOptions, ids: &IdPlan) -> MountOptions {
+    let has_gid = |gid: u32| match ids {
+        IdPlan::Host => true,
+        IdPlan::Own => gid == 0,
+        IdPlan::Parent(lines) | IdPlan::Helper(lines) => lines.has_gid(gid),
+    };
+    if kind == "devpts" {
+        let kept = options.data.split(',').filter(|word| {
+            word.strip_prefix("gid=").and_then(|gid| gid.parse().ok()).is_none_or(has_gid)
+        });
+        options.data = kept.collect::<Vec<_>>().join(",");
+    }
+    options
+}
+
+/// The default devices and those of the spec.
+pub(super) fn compile_devices(builder: &mut Builder<'_>, linux: &Linux) -> Result<()> {
+    let listed = |path: &str| linux.devices.iter().any(|device| normal(&device.path) == path);
+    for (name, major, minor) in DEFAULT_DEVICES {
+        let path = format!("/dev/{name}");
+        if !listed(&path) {
+            let plan = device(builder, &path, SFlag::S_IFCHR, makedev(*major, *minor), None)?;
+            builder.push(Step::Device(plan), ErrorCode::Device, "make device", format!("`{path}`"));
+        }
+    }
+    for spec in &linux.devices {
+        let number = |value: Option<i64>| u64::try_from(value.unwrap_or(0)).unwrap_or(0);
+        let rdev = makedev(number(spec.major), number(spec.minor));
+        let kind = match spec.kind.as_str() {
+            "c" | "u" => SFlag::S_IFCHR,
+            "b" => SFlag::S_IFBLK,
+            "p" => SFlag::S_IFIFO,
+            other => {
+                return Err(Error::invalid(
+                    "make device",
+                    format!("`{}`: type `{other}`", spec.path),
+                )
+                .hint("it is c, u, b or p"));
+            }
+        };
+        let path = normal(&spec.path);
+        let plan = device(builder, &path, kind, rdev, Some(spec))?;
+        builder.push(Step::Device(plan), ErrorCode::Device, "make device", format!("`{path}`"));
+    }
+    Ok(())
+}
+
+fn device(
+    builder: &Builder<'_>,
+    path: &str,
+    kind: SFlag,
+    rdev: u64,
+    spec: Option<&Device>,
+) -> Result<DevicePlan> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let directory = if directory.is_empty() { "/" } else { directory };
+    // A user namespace may not make device nodes, but it may bind those of the host.
+    let may_make = builder.host.ids == IdPlan::Host || kind == SFlag::S_IFIFO;
+    let bind_from: Option<CString> = if may_make { None } else { Some(c_string(path, "device")?) };
+    Ok(DevicePlan {
+        directory: c_string(directory, "device")?,
+        name: c_string(name, "device")?,
+        kind,
+        mode: spec.and_then(|spec| spec.file_mode).unwrap_or(0o666) & 0o7777,
+        rdev,
+        uid: spec.and_then(|spec| spec.uid).unwrap_or(0),
+        gid: spec.and_then(|spec| spec.gid).unwrap_or(0),
+        bind_from,
+    })
+}

@@ -1,0 +1,380 @@
+//! Ids of a new user namespace: which map, and who writes it.
+
+use std::os::fd::OwnedFd;
+
+use nix::unistd::{getegid, geteuid};
+
+use super::request::{IdMappingSource, LaunchRequest};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::rootfs::subids::{self, IdPool};
+use crate::spec::{IdMapping, NamespaceKind};
+use crate::sys::clone;
+
+/// How many ids a container gets as root.
+pub(super) const RANGE_SIZE: u32 = 65_536;
+
+/// A map as `/proc/PID/uid_map` takes it, for users and groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct MapLines {
+    pub(super) uids: Vec<IdMapping>,
+    pub(super) gids: Vec<IdMapping>,
+}
+
+impl MapLines {
+    /// The text of one of the two files.
+    pub(super) fn text(lines: &[IdMapping]) -> String {
+        use std::fmt::Write as _;
+        lines.iter().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "{} {} {}", line.container_id, line.host_id, line.size);
+            text
+        })
+    }
+
+    fn contains(lines: &[IdMapping], id: u32) -> bool {
+        lines.iter().any(|line| {
+            id >= line.container_id && u64::from(id - line.container_id) < u64::from(line.size)
+        })
+    }
+
+    /// Whether the container has this user.
+    pub(super) fn has_uid(&self, id: u32) -> bool {
+        Self::contains(&self.uids, id)
+    }
+
+    /// Whether the container has this group.
+    pub(super) fn has_gid(&self, id: u32) -> bool {
+        Self::contains(&self.gids, id)
+    }
+}
+
+/// Who makes the container's ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum IdPlan {
+    /// No new user namespace.
+    Host,
+    /// The child maps its one id itself: nobody's privilege is needed.
+    Own,
+    /// The parent writes any map.
+    Parent(MapLines),
+    /// `newuidmap` and `newgidmap` write subordinate ranges.
+    Helper(MapLines),
+}
+
+impl IdPlan {
+    /// The map, where it is known beforehand and more than one id.
+    pub(super) fn lines(&self) -> Option<&MapLines> {
+        match self {
+            Self::Host | Self::Own => None,
+            Self::Parent(lines) | Self::Helper(lines) => Some(lines),
+        }
+    }
+}
+
+/// What this process is, found once.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) euid: u32,
+    pub(super) egid: u32,
+    /// Root of the machine: may write any map, idmap mounts, make device nodes.
+    pub(super) privileged: bool,
+}
+
+impl Caller {
+    /// Looks at this process.
+    pub(super) fn detect() -> Self {
+        let euid = geteuid().as_raw();
+        let initial_namespace = std::fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
+        let privileged = euid == 0 && initial_namespace && has_effective_sys_admin();
+        Self { euid, egid: getegid().as_raw(), privileged }
+    }
+}
+
+fn has_effective_sys_admin() -> bool {
+    const CAP_SYS_ADMIN: u64 = 1 << 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
+        .is_some_and(|capabilities| capabilities & CAP_SYS_ADMIN != 0)
+}
+
+/// The ranges that containers of this process use, one each while free ones remain.
+///
+/// A range is reserved against other processes of ours by an abstract Unix socket of its name: the
+/// kernel frees it with the process, so nothing is left to tidy.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    pool: Option<IdPool>,
+    held: Vec<HeldRange>,
+}
+
+#[derive(Debug)]
+struct HeldRange {
+    block: u32,
+    users: u32,
+    _reservation: OwnedFd,
+}
+
+impl Ranges {
+    /// A range for one container. Shared with another container only once none is free.
+    pub(super) fn take(&mut self) -> Result<(u32, MapLines)> {
+        if self.pool.is_none() {
+            self.pool = Some(subids::root_pool()?);
+        }
+        let pool = self.pool.as_ref().ok_or_else(|| {
+            Error::new(ErrorCode::IdMapping, "find an id range for", "the container")
+        })?;
+        let block = match self.held.iter_mut().find(|held| held.users == 0) {
+            Some(held) => {
+                held.users = 1;
+                held.block
+            }
+            None => match reserve(pool, &self.held) {
+                Some((block, reservation)) => {
+                    self.held.push(HeldRange { block, users: 1, _reservation: reservation });
+                    block
+                }
+                None => {
+                    let shared = self.held.iter_mut().min_by_key(|held| held.users);
+                    let shared = shared.ok_or_else(|| {
+                        Error::new(ErrorCode::IdMapping, "reserve an id range for", "the container")
+                            .hint("every range is used by other minictr processes; add more subordinate ids for `root` to /etc/subuid and /etc/subgid")
+                    })?;
+                    shared.users += 1;
+                    shared.block
+                }
+            },
+        };
+        let (uid, gid) = pool.block(block);
+        let line = |host_id| vec![IdMapping { container_id: 0, host_id, size: RANGE_SIZE }];
+        Ok((block, MapLines { uids: line(uid), gids: line(gid) }))
+    }
+
+    /// Gives a range back.
+    pub(super) fn give_back(&mut self, block: u32) {
+        if let Some(held) = self.held.iter_mut().find(|held| held.block == block) {
+            held.users = held.users.saturating_sub(1);
+        }
+    }
+}
+
+fn reserve(pool: &IdPool, held: &[HeldRange]) -> Option<(u32, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+    use std::os::fd::AsRawFd;
+    for block in 0..pool.blocks() {
+        if held.iter().any(|held| held.block == block) {
+            continue;
+        }
+        let (uid, _) = pool.block(block);
+        let name = format!("minictr-ids-{uid}");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).ok()?;
+        let address = UnixAddr::new_abstract(name.as_bytes()).ok()?;
+        if bind(socket.as_raw_fd(), &address).is_ok() {
+            return Some((block, socket));
+        }
+    }
+    None
+}
+
+/// Makes a user namespace with a map, for idmapped mounts to refer to, and returns its handle.
+///
+/// # Errors
+/// `IdMapping` where the map can't be written, `UserNamespace` where none can be made.
+pub(super) fn idmap_namespace(lines: &MapLines) -> Result<OwnedFd> {
+    let flags = libc::CLONE_NEWUSER as u64;
+    let child = clone::clone3(flags, None, || {
+        // Held only until the parent has its handle and kills it.
+        let _ = crate::sys::process::set_parent_death_signal(libc::SIGKILL);
+        loop {
+            nix::unistd::pause();
+        }
+    })
+    .context(ErrorCode::UserNamespace, "make user namespace for", "idmapped mounts")?;
+    let made = write_maps(child.pid, lines).and_then(|()| {
+        let path = format!("/proc/{}/ns/user", child.pid);
+        std::fs::File::open(&path).context(ErrorCode::IdMapping, "open", format!("`{path}`"))
+    });
+    use std::os::fd::AsFd;
+    let _ = crate::sys::process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    let _ = crate::sys::process::reap_blocking(child.pidfd.as_fd());
+    made.map(OwnedFd::from)
+}
+
+/// Writes the map of a child's user namespace, as its parent.
+///
+/// # Errors
+/// `IdMapping` with the map's text.
+pub(super) fn write_maps(pid: i32, lines: &MapLines) -> Result<()> {
+    for (file, map) in [("uid_map", &lines.uids), ("gid_map", &lines.gids)] {
+        let text = MapLines::text(map);
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .context(
+                ErrorCode::IdMapping,
+                "write id map",
+                format!("`{}`", text.trim_end().replace('\n', ", ")),
+            )?;
+    }
+    Ok(())
+}
+
+/// The ids of a container, with the range that is to be given back.
+///
+/// # Errors
+/// `UserNamespace` where a container without a user namespace needs root, `IdMapping`.
+pub(super) fn choose(
+    caller: &Caller,
+    request: &LaunchRequest,
+    ranges: &mut Ranges,
+) -> Result<(Option<u32>, IdPlan)> {
+    let linux = request.spec.linux.as_ref();
+    let user_namespace = linux.and_then(|linux| {
+        linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User)
+    });
+    if user_namespace.is_none() {
+        if caller.euid != 0 {
+            return Err(Error::new(
+                ErrorCode::UserNamespace,
+                "start container",
+                "without a user namespace",
+            )
+            .hint("only root can; leave `--userns=host` out"));
+        }
+        return Ok((None, IdPlan::Host));
+    }
+    match request.id_mapping {
+        IdMappingSource::Spec => {
+            let lines = MapLines {
+                uids: linux.map(|linux| linux.uid_mappings.clone()).unwrap_or_default(),
+                gids: linux.map(|linux| linux.gid_mappings.clone()).unwrap_or_default(),
+            };
+            if lines.uids.is_empty() || lines.gids.is_empty() {
+                return Err(Error::invalid(
+                    "find",
+                    "`linux.uidMappings` and `gidMappings` in the spec",
+                ));
+            }
+            Ok((None, if caller.euid == 0 { IdPlan::Parent(lines) } else { IdPlan::Helper(lines) }))
+        }
+        IdMappingSource::Auto if caller.privileged => {
+            let (block, lines) = ranges.take()?;
+            Ok((Some(block), IdPlan::Parent(lines)))
+        }
+        IdMappingSource::Subordinate if caller.privileged => {
+            let (block, lines) = ranges.take()?;
+            Ok((Some(block), IdPlan::Parent(lines)))
+        }
+        IdMappingSource::Auto => {
+            if !request.groups.is_empty() {
+                return Err(Error::new(ErrorCode::IdMapping, "add", format!("group `{}`", request.groups[0]))
+                    .hint("one mapped id has no other groups; run with `--userns=auto` and subordinate ids in /etc/subuid and /etc/subgid"));
+            }
+            Ok((None, IdPlan::Own))
+        }
+        IdMappingSource::Subordinate => Ok((None, IdPlan::Helper(subordinate(caller)?))),
+    }
+}
+
+/// The caller as root, then its subordinate ids.
+fn subordinate(caller: &Caller) -> Result<MapLines> {
+    let (uids, gids) = subids::subordinate_ranges(caller.euid)?;
+    let map = |own: u32, ranges: &[subids::Range]| {
+        let mut lines = vec![IdMapping { container_id: 0, host_id: own, size: 1 }];
+        let mut next = 1u32;
+        for range in ranges {
+            let size = range.count.min(u32::MAX - next);
+            lines.push(IdMapping { container_id: next, host_id: range.start, size });
+            next += size;
+        }
+        lines
+    };
+    if uids.is_empty() || gids.is_empty() {
+        return Err(Error::new(ErrorCode::IdMapping, "find subordinate ids of", format!("user {}", caller.euid))
+            .hint("add a line to /etc/subuid and /etc/subgid: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`"));
+    }
+    Ok(MapLines { uids: map(caller.euid, &uids), gids: map(caller.egid, &gids) })
+}
+
+/// `newuidmap`, then `newgidmap`, at work on a child's maps.
+#[derive(Debug)]
+pub(super) struct MapHelper {
+    child: std::process::Child,
+    pidfd: OwnedFd,
+    pid: i32,
+    lines: MapLines,
+    groups: bool,
+}
+
+/// Starts the helpers that may write subordinate ids, `newuidmap(1)`.
+pub(super) fn start_map_helper(pid: i32, lines: &MapLines) -> Result<MapHelper> {
+    MapHelper::start(pid, lines.clone(), false)
+}
+
+impl MapHelper {
+    fn start(pid: i32, lines: MapLines, groups: bool) -> Result<Self> {
+        let (program, map) =
+            if groups { ("newgidmap", &lines.gids) } else { ("newuidmap", &lines.uids) };
+        let mut command = std::process::Command::new(program);
+        command.arg(pid.to_string());
+        for line in map {
+            command.args([line.container_id, line.host_id, line.size].map(|id| id.to_string()));
+        }
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        command.stderr(std::process::Stdio::piped());
+        let child = command
+            .spawn()
+            .context(ErrorCode::IdMapping, "run", format!("`{program}`"))
+            .map_err(|error| error.hint("it comes with the package `uidmap`"))?;
+        let pidfd = crate::sys::process::pidfd_open(child.id() as i32).context(
+            ErrorCode::ResourceExhausted,
+            "watch",
+            format!("`{program}`"),
+        )?;
+        Ok(Self { child, pidfd, pid, lines, groups })
+    }
+
+    pub(super) fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// Called once it has ended: the next helper, watched by `watch`, or none when both are done.
+    pub(super) fn ended(
+        self,
+        watch: impl FnOnce(&OwnedFd) -> std::result::Result<(), nix::errno::Errno>,
+    ) -> Result<Option<Self>> {
+        let (pid, lines, groups) = (self.pid, self.lines, self.groups);
+        let program = if groups { "newgidmap" } else { "newuidmap" };
+        let output = self.child.wait_with_output().context(
+            ErrorCode::IdMapping,
+            "wait for",
+            format!("`{program}`"),
+        )?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(Error::new(
+                ErrorCode::IdMapping,
+                "map subordinate ids:",
+                said.trim().to_owned(),
+            )
+            .hint("the ranges must be this user's in /etc/subuid and /etc/subgid"));
+        }
+        if groups {
+            return Ok(None);
+        }
+        let next = Self::start(pid, lines, true)?;
+        watch(&next.pidfd).context(ErrorCode::ResourceExhausted, "watch", "`newgidmap`")?;
+        Ok(Some(next))
+    }
+
+    /// Ends it early.
+    pub(super) fn end(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,251 @@
+//! One launch, from its request to its end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::event::{Event, Exit, LaunchId};
+use super::ids::MapHelper;
+use super::plan::Plan;
+use super::report;
+use super::request::LaunchRequest;
+use super::supervisor::MAX_CPU_POLL;
+use crate::cgroups::Cgroup;
+use crate::error::{Error, ErrorCode};
+use crate::sys::clone::Child;
+use crate::sys::process::{self, WaitResult};
+
+/// Where a launch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A process of ours opens host paths.
+    Opening,
+    /// The child walks the plan.
+    SettingUp,
+    /// The program runs.
+    Running,
+}
+
+/// One launch.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) id: LaunchId,
+    pub(super) request: LaunchRequest,
+    pub(super) plan: Plan,
+    pub(super) phase: Phase,
+    /// Descriptors that came with the request, until the program has them.
+    pub(super) fds: Vec<OwnedFd>,
+    /// Copies of them out of the way of their targets.
+    pub(super) copies: Vec<OwnedFd>,
+    /// Sources opened so far.
+    pub(super) opened: Vec<OwnedFd>,
+    /// Detached mounts made of them.
+    pub(super) prepared: Vec<OwnedFd>,
+    pub(super) child: Option<Child>,
+    pub(super) sync: Option<OwnedFd>,
+    pub(super) map_helper: Option<MapHelper>,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) master: Option<OwnedFd>,
+    pub(super) range: Option<u32>,
+    pub(super) failure: Option<Error>,
+    pub(super) cleanup_failed: Option<Error>,
+    pub(super) journaled: bool,
+    pub(super) aborted: bool,
+    timed_out: bool,
+    cpu_time_exceeded: bool,
+    begun: Instant,
+    deadline: Option<Instant>,
+    next_cpu_look: Option<Instant>,
+}
+
+impl Launch {
+    pub(super) fn new(
+        id: LaunchId,
+        request: LaunchRequest,
+        plan: Plan,
+        fds: Vec<OwnedFd>,
+        range: Option<u32>,
+        begun: Instant,
+    ) -> Self {
+        let deadline =
+            request.timeout_ms.and_then(|millis| begun.checked_add(Duration::from_millis(millis)));
+        let next_cpu_look = request.cpu_time_ms.map(|_| begun);
+        Self {
+            id,
+            request,
+            plan,
+            phase: Phase::SettingUp,
+            fds,
+            copies: Vec::new(),
+            opened: Vec::new(),
+            prepared: Vec::new(),
+            child: None,
+            sync: None,
+            map_helper: None,
+            cgroup: None,
+            master: None,
+            range,
+            failure: None,
+            cleanup_failed: None,
+            journaled: false,
+            aborted: false,
+            timed_out: false,
+            cpu_time_exceeded: false,
+            begun,
+            deadline,
+            next_cpu_look,
+        }
+    }
+
+    /// Whether it is being ended on purpose.
+    pub(super) fn ending(&self) -> bool {
+        self.aborted || self.timed_out || self.cpu_time_exceeded
+    }
+
+    /// Drops what only the set-up needed.
+    pub(super) fn forget_setup(&mut self) {
+        self.fds = Vec::new();
+        self.copies = Vec::new();
+        self.prepared = Vec::new();
+        self.plan.steps = Vec::new();
+        self.plan.notes = Vec::new();
+        self.request.spec = crate::spec::Spec::default();
+    }
+
+    pub(super) fn signal(&self, signal: i32) -> Result<(), Errno> {
+        match &self.child {
+            Some(child) => process::pidfd_send_signal(child.pidfd.as_fd(), signal),
+            None => Err(Errno::ESRCH),
+        }
+    }
+
+    /// SIGKILL for everything in the container.
+    pub(super) fn kill_whole(&self) {
+        // ESRCH: it has just ended.
+        let _ = self.signal(libc::SIGKILL);
+        if !self.plan.own_pid_namespace
+            && let Some(cgroup) = &self.cgroup
+        {
+            // What can't be killed now is killed before the cgroup is removed.
+            let _ = cgroup.kill_all();
+        }
+    }
+
+    /// CPU time used so far, microseconds: of the cgroup, else of the first process.
+    pub(super) fn cpu_usage_us(&self) -> Option<u64> {
+        match self.cgroup.as_ref().and_then(Cgroup::cpu_usage_us) {
+            Some(usage) => Some(usage),
+            None => process::process_cpu_us(self.child.as_ref()?.pid).ok(),
+        }
+    }
+
+    /// When it has to be looked at again without anything happening.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        if self.ending() {
+            return None;
+        }
+        match (self.deadline, self.next_cpu_look) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Ends it where a limit on time has passed.
+    pub(super) fn enforce(&mut self, now: Instant) {
+        if self.ending() {
+            return;
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.timed_out = true;
+            self.kill_whole();
+            return;
+        }
+        let (Some(limit_ms), Some(look)) = (self.request.cpu_time_ms, self.next_cpu_look) else {
+            return;
+        };
+        if look > now {
+            return;
+        }
+        let left_us = (limit_ms * 1000).saturating_sub(self.cpu_usage_us().unwrap_or(0));
+        if left_us == 0 {
+            self.cpu_time_exceeded = true;
+            self.kill_whole();
+            return;
+        }
+        // No sooner than all CPUs together could use it up; at least a tick, which is how finely
+        // the kernel accounts.
+        let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let pause =
+            Duration::from_micros(left_us / cpus).clamp(Duration::from_millis(1), MAX_CPU_POLL);
+        self.next_cpu_look = Some(now + pause);
+    }
+
+    /// What the caller is told at the end. `step` is where the child was.
+    pub(super) fn end_event(&mut self, result: WaitResult, step: u32) -> Event {
+        if self.phase == Phase::Running && self.failure.is_none() {
+            return Event::Exited { launch: self.id, exit: self.exit(result) };
+        }
+        let error = self.failure.take().unwrap_or_else(|| self.unreported_failure(result, step));
+        Event::Failed { launch: self.id, error }
+    }
+
+    fn unreported_failure(&self, result: WaitResult, step: u32) -> Error {
+        let at = match self.phase {
+            Phase::Opening => "opening the rootfs and mount sources",
+            _ => self.plan.steps.get(step as usize).map_or(
+                if step == report::EXECUTING { "execute the program" } else { "set up" },
+                |step| step.name(),
+            ),
+        };
+        let object = format!("container `{}` (at the step: {at})", self.request.id);
+        if self.timed_out {
+            let after = self.request.timeout_ms.unwrap_or(0);
+            return Error::new(ErrorCode::StartTimeout, "start", format!("{object}: not done after {after} ms"))
+                .hint("a mount source or rootfs on a filesystem that doesn't answer (FUSE, NFS) hangs a start");
+        }
+        if self.aborted {
+            return Error::new(ErrorCode::Aborted, "start", format!("{object}: aborted"));
+        }
+        if self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0) {
+            return Error::new(
+                ErrorCode::ResourceExhausted,
+                "start",
+                format!("{object}: out of memory"),
+            )
+            .hint("the memory limit is too small to start in");
+        }
+        let how = match (result.signal, result.code) {
+            (Some(signal), _) => format!("its first process was killed by signal {signal}"),
+            (_, Some(code)) => format!("its first process ended with status {code}"),
+            _ => "its first process is gone".to_owned(),
+        };
+        Error::new(ErrorCode::Internal, "start", format!("{object}: {how}"))
+    }
+
+    fn exit(&self, result: WaitResult) -> Exit {
+        let mut exit = Exit {
+            code: result.code,
+            signal: result.signal,
+            timed_out: self.timed_out,
+            cpu_time_exceeded: self.cpu_time_exceeded,
+            oom_killed: false,
+            duration_us: self.begun.elapsed().as_micros() as u64,
+            cpu_user_us: result.user_us,
+            cpu_system_us: result.system_us,
+            peak_memory_bytes: result.max_rss_bytes,
+        };
+        if let Some(cgroup) = &self.cgroup {
+            let usage = cgroup.final_usage();
+            exit.oom_killed = usage.oom_kills > 0;
+            if let (Some(user), Some(system)) = (usage.cpu_user_us, usage.cpu_system_us) {
+                exit.cpu_user_us = user;
+                exit.cpu_system_us = system;
+            }
+            if let Some(peak) = usage.peak_memory_bytes {
+                exit.peak_memory_bytes = peak;
+            }
+        }
+        exit
+    }
+}

@@ -1,0 +1,194 @@
+//! From a request to a flat list of steps: everything that can fail or allocate without a container
+//! happens here, before the clone.
+//!
+//! `spawn/child.rs` walks the list; `docs/concepts/startup.md` explains it, and a test compares the
+//! two. Each step has a note beside it, from which the parent makes the sentence of a failure.
+
+use std::ffi::CString;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use nix::mount::MsFlags;
+
+use super::exec::Program;
+use super::ids::IdPlan;
+use crate::error::{Error, ErrorCode};
+use crate::rootfs::masks::DevicePlan;
+use crate::rootfs::mounts::{Fault, MountPlan, PART_SOURCE, PART_TARGET};
+use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
+use crate::seccomp;
+use crate::spec::{ConsoleSize, Rlimit};
+
+/// One thing that the child does.
+///
+/// The order in which they are listed is the order in which they run; who the child is at that
+/// point stands in the comments of [`super::compile`].
+#[derive(Debug)]
+pub(super) enum Step {
+    DieWithParent,
+    AttachCgroups,
+    UnshareCgroup,
+    WriteOwnMaps { uid: u32, gid: u32, host_uid: u32, host_gid: u32 },
+    AwaitGo,
+    BecomeRoot,
+    DetachPropagation { slave: bool },
+    AttachRoot(RootPlan),
+    Mount(MountPlan),
+    Device(DevicePlan),
+    DevLinks,
+    OpenTerminal { size: ConsoleSize, bind_console: bool },
+    Mask(CString),
+    ReadOnlyPath(CString),
+    ReadOnlyRoot,
+    EnterRoot,
+    RootPropagation(MsFlags),
+    Sysctl { path: CString, value: String },
+    Hostname(String),
+    Domainname(String),
+    LoopbackUp,
+    TimeOffsets(String),
+    Personality(u64),
+    IoPriority { class: u32, priority: u32 },
+    Scheduler(super::scheduler::Attributes),
+    SessionKeyring { tolerate_quota: bool },
+    ResolveUser { root: CString, user: String, groups: Vec<String> },
+    DropBounding(u64),
+    SetIds { uid: u32, gid: u32, groups: Vec<u32>, set_groups: bool },
+    SetCapabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    Init,
+    NewSession,
+    TakeTerminal,
+    Descriptors(Vec<(RawFd, RawFd)>),
+    CloseFrom(RawFd),
+    NoNewPrivileges,
+    Umask(u32),
+    Chdir(CString),
+    Seccomp(Rc<seccomp::Program>),
+    CheckParent,
+    Execute,
+}
+
+impl Step {
+    /// The step's name in `docs/concepts/startup.md` and in the message of a start that hangs.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::DieWithParent => "die with the parent",
+            Self::AttachCgroups => "attach to cgroups",
+            Self::UnshareCgroup => "make the cgroup namespace",
+            Self::WriteOwnMaps { .. } => "write the id maps",
+            Self::AwaitGo => "wait for the parent",
+            Self::BecomeRoot => "become the container's root",
+            Self::DetachPropagation { .. } => "detach mount propagation",
+            Self::AttachRoot(_) => "attach the rootfs",
+            Self::Mount(_) => "mount",
+            Self::Device(_) => "make a device",
+            Self::DevLinks => "make the links of /dev",
+            Self::OpenTerminal { .. } => "open the terminal",
+            Self::Mask(_) => "mask a path",
+            Self::ReadOnlyPath(_) => "make a path read-only",
+            Self::ReadOnlyRoot => "make the root read-only",
+            Self::EnterRoot => "change the root",
+            Self::RootPropagation(_) => "set the root's propagation",
+            Self::Sysctl { .. } => "set a kernel parameter",
+            Self::Hostname(_) => "set the host name",
+            Self::Domainname(_) => "set the domain name",
+            Self::LoopbackUp => "set up loopback",
+            Self::TimeOffsets(_) => "make the time namespace",
+            Self::Personality(_) => "set the personality",
+            Self::IoPriority { .. } => "set the I/O priority",
+            Self::Scheduler(_) => "set the scheduler",
+            Self::SessionKeyring { .. } => "join a new session keyring",
+            Self::ResolveUser { .. } => "look up the user",
+            Self::DropBounding(_) => "drop bounding capabilities",
+            Self::SetIds { .. } => "set the ids",
+            Self::SetCapabilities { .. } => "set capabilities",
+            Self::Init => "fork the init",
+            Self::NewSession => "start a session",
+            Self::TakeTerminal => "take the terminal",
+            Self::Descriptors(_) => "place descriptors",
+            Self::CloseFrom(_) => "close other descriptors",
+            Self::NoNewPrivileges => "forbid new privileges",
+            Self::Umask(_) => "set the umask",
+            Self::Chdir(_) => "change the working directory",
+            Self::Seccomp(_) => "load the seccomp filter",
+            Self::CheckParent => "check the parent",
+            Self::Execute => "execute the program",
+        }
+    }
+}
+
+/// What the sentence about a failed step needs.
+#[derive(Debug)]
+pub(super) struct Note {
+    pub(super) code: ErrorCode,
+    pub(super) operation: &'static str,
+    pub(super) object: String,
+}
+
+/// A path to open with the parent's privileges before the clone.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Where, on the host.
+    pub(super) path: CString,
+    /// With the mounts below it.
+    pub(super) recursive: bool,
+    /// A symbolic link is meant itself.
+    pub(super) nofollow: bool,
+    /// Shift ids: of the mounts below too where `Some(true)`.
+    pub(super) idmap: Option<bool>,
+    /// Map of the shift; the container's where empty.
+    pub(super) idmap_lines: Option<super::ids::MapLines>,
+    /// The container's root, which must be a directory.
+    pub(super) rootfs: bool,
+    /// For the error: the path as the caller gave it, in backquotes.
+    pub(super) object: String,
+}
+
+/// A compiled request.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) notes: Vec<Note>,
+    /// Namespaces to make, for `clone3(2)`.
+    pub(super) clone_flags: u64,
+    pub(super) ids: IdPlan,
+    /// Opened by the parent, in this order.
+    pub(super) sources: Vec<Source>,
+    /// Set by the parent on the child, which may lack the privilege for a raise.
+    pub(super) rlimits: Vec<Rlimit>,
+    pub(super) oom_score_adj: Option<i32>,
+    /// Filled in once the cgroup is made: descriptors of `cgroup.procs`, memory's last.
+    pub(super) cgroup_procs: Vec<RawFd>,
+    pub(super) program: Program,
+    /// Whether the end of pid 1 is the end of all: a pid namespace of its own.
+    pub(super) own_pid_namespace: bool,
+}
+
+impl Plan {
+    /// The sentence for a failure that the child reported.
+    pub(super) fn error(&self, step: usize, fault: Fault) -> Error {
+        let Some(note) = self.notes.get(step) else {
+            return Error::new(ErrorCode::Internal, "start container:", "unknown step")
+                .errno(fault.errno);
+        };
+        let (operation, object) = match (fault.part, &self.steps[step]) {
+            (PART_SOURCE, Step::AttachRoot(_)) => ("open rootfs", note.object.clone()),
+            (PART_SOURCE, _) => ("open source of", note.object.clone()),
+            (PART_TARGET, Step::Mount(_)) => ("make mount point of", note.object.clone()),
+            (PART_OVERLAY, _) => ("mount overlay on rootfs", note.object.clone()),
+            (PART_SKELETON, _) => {
+                ("make missing mount points in a private layer over rootfs", note.object.clone())
+            }
+            _ => (note.operation, note.object.clone()),
+        };
+        let code = match (fault.part, &self.steps[step]) {
+            (PART_SOURCE, Step::AttachRoot(_)) => ErrorCode::RootfsUnusable,
+            _ => note.code,
+        };
+        let error = Error::new(code, operation, object).errno(fault.errno);
+        match super::hints::for_step(&self.steps[step], fault) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a child tells its parent over their socket, one message each.
+//!
+//! A child that executes its program says nothing: the socket is close-on-exec, and its end with
+//! [`EXECUTING`] in the shared progress counter means success.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+use super::child::tell;
+use crate::error::Error;
+use crate::rootfs::mounts::Fault;
+
+/// Where a child is: a counter in memory shared with its parent.
+#[derive(Debug)]
+pub(super) struct Progress<'a> {
+    /// Index of the step it is at, or [`EXECUTING`].
+    pub(super) step: &'a AtomicU32,
+}
+
+/// Progress of a child that has nothing left to do but to execute its program.
+pub(super) const EXECUTING: u32 = u32::MAX;
+
+/// Tag of a message that carries the pty's master.
+pub(super) const MASTER: u8 = b'M';
+/// Tag of a message that carries the seccomp notification descriptor.
+pub(super) const LISTENER: u8 = b'L';
+const FAULT: u8 = b'F';
+const EXPLANATION: u8 = b'X';
+const MAX_MESSAGE: usize = 16 * 1024;
+
+/// A message of a child.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// A step failed.
+    Fault { step: usize, fault: Fault },
+    /// A better description of the same failure.
+    Explanation(Box<Error>),
+    /// The pty's master.
+    Master(OwnedFd),
+    /// The seccomp notification descriptor.
+    Listener(OwnedFd),
+    /// The child has executed its program or ended.
+    End,
+}
+
+/// Child: a step failed.
+pub(super) fn send_fault(sync: BorrowedFd<'_>, step: u32, fault: Fault) {
+    let mut message = [0u8; 13];
+    message[0] = FAULT;
+    message[1..5].copy_from_slice(&step.to_ne_bytes());
+    message[5..9].copy_from_slice(&fault.part.to_ne_bytes());
+    message[9..13].copy_from_slice(&(fault.errno as i32).to_ne_bytes());
+    tell(sync, &message);
+}
+
+/// Child: the sentence for the failure just reported.
+pub(super) fn send_explanation(sync: BorrowedFd<'_>, error: &Error) {
+    if let Ok(mut json) = serde_json::to_vec(error)
+        && json.len() < MAX_MESSAGE
+    {
+        json.insert(0, EXPLANATION);
+        tell(sync, &json);
+    }
+}
+
+/// Child: hands a descriptor over.
+pub(super) fn send_descriptor(
+    sync: BorrowedFd<'_>,
+    tag: u8,
+    fd: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    let fds = [fd.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let tag = [tag];
+    let data = [IoSlice::new(&tag)];
+    sendmsg::<()>(sync.as_raw_fd(), &data, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// Parent: the next message, without blocking; `None` while there is none.
+pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
+    let mut buffer = vec![0u8; MAX_MESSAGE];
+    let mut space = nix::cmsg_space!([i32; 1]);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let (count, descriptor) = {
+        let mut data = [IoSliceMut::new(&mut buffer)];
+        let message = match recvmsg::<()>(sync.as_raw_fd(), &mut data, Some(&mut space), flags) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            // The child ended with messages of ours unread.
+            Err(Errno::ECONNRESET) => return Ok(Some(Report::End)),
+            Err(errno) => return Err(errno),
+        };
+        let mut descriptor = None;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                for fd in fds {
+                    descriptor = Some(crate::sys::own_received(fd));
+                }
+            }
+        }
+        (message.bytes, descriptor)
+    };
+    let message = &buffer[..count];
+    let word = |at: usize| {
+        message.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes)
+    };
+    Ok(Some(match (message.first(), descriptor) {
+        (None, _) => Report::End,
+        (Some(&MASTER), Some(fd)) => Report::Master(fd),
+        (Some(&LISTENER), Some(fd)) => Report::Listener(fd),
+        (Some(&FAULT), _) => {
+            let errno = Errno::from_raw(word(9).ok_or(Errno::EPROTO)? as i32);
+            let fault = Fault { errno, part: word(5).ok_or(Errno::EPROTO)? };
+            Report::Fault { step: word(1).ok_or(Errno::EPROTO)? as usize, fault }
+        }
+        (Some(&EXPLANATION), _) => {
+            let error = serde_json::from_slice(&message[1..]).map_err(|_| Errno::EPROTO)?;
+            Report::Explanation(Box::new(error))
+        }
+        _ => return Err(Errno::EPROTO),
+    }))
+}

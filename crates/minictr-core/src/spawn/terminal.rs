@@ -1,0 +1,61 @@
+//! The container's terminal: a pty of its own devpts.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, makedev};
+
+use crate::rootfs::masks::is_device;
+use crate::rootfs::mounts::Fault;
+use crate::rootfs::paths;
+use crate::spec::ConsoleSize;
+use crate::sys::mount::{self, OPEN_TREE_CLONE};
+use crate::sys::{process, terminal};
+
+/// Both sides of the container's pty.
+pub(super) struct Pty {
+    pub(super) master: OwnedFd,
+    pub(super) slave: OwnedFd,
+}
+
+/// Makes a pty in the container's devpts and binds it on /dev/console.
+///
+/// The slave comes from the master by ioctl, never by a path that the rootfs could redirect
+/// (CVE-2025-52565).
+///
+/// # Errors
+/// ENODEV where /dev/pts of the container isn't a devpts.
+pub(super) fn open(
+    root: BorrowedFd<'_>,
+    size: ConsoleSize,
+    bind_console: bool,
+) -> Result<Pty, Fault> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY;
+    let master = paths::open_in_root(root, c"/dev/pts/ptmx", flags, 0)?;
+    if !is_device(master.as_fd(), SFlag::S_IFCHR, makedev(5, 2))? {
+        return Err(Errno::ENODEV.into());
+    }
+    terminal::unlock(master.as_fd())?;
+    let slave = terminal::peer(master.as_fd())?;
+    if size.width > 0 && size.height > 0 {
+        terminal::set_size(master.as_fd(), size.height, size.width)?;
+    }
+    if bind_console {
+        let tree = mount::open_tree_at(slave.as_fd(), OPEN_TREE_CLONE)?;
+        let target = paths::ensure_file(root, c"/dev/console", 0o600)?;
+        mount::move_mount(tree.as_fd(), target.as_fd())?;
+    }
+    Ok(Pty { master, slave })
+}
+
+/// Makes the pty this session's terminal and standard input, output and error.
+///
+/// # Errors
+/// EPERM where this process leads no session.
+pub(super) fn take(slave: BorrowedFd<'_>) -> Result<(), Fault> {
+    terminal::make_controlling(slave)?;
+    for target in 0..3 {
+        process::install_fd(slave.as_raw_fd(), target)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Refuses a request that can't mean a container, before anything is made.
+
+use super::request::LaunchRequest;
+use crate::error::{Error, Result};
+use crate::spec::{Linux, NamespaceKind, Spec};
+
+/// Checks a request that came with `descriptors` descriptors.
+///
+/// # Errors
+/// `InvalidArgument` with the field's name.
+pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()> {
+    id(&request.id)?;
+    if let Some(bundle) = &request.bundle
+        && !bundle.starts_with('/')
+    {
+        return Err(Error::invalid("use", format!("bundle `{bundle}`: it isn't absolute")));
+    }
+    let indexes = request.stdio.iter().flatten().chain(&request.preserve_fds);
+    if let Some(index) = indexes.into_iter().find(|index| **index as usize >= descriptors) {
+        return Err(Error::invalid("use", format!("descriptor {index} of {descriptors}")));
+    }
+    spec(&request.spec)
+}
+
+/// Checks a container's id.
+///
+/// # Errors
+/// `InvalidArgument`; the sentence is the one that engines know from runc.
+pub fn id(id: &str) -> Result<()> {
+    let valid = !id.is_empty()
+        && id.len() <= 128
+        && id.as_bytes()[0].is_ascii_alphanumeric()
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-+".contains(&byte));
+    if valid {
+        return Ok(());
+    }
+    Err(Error::invalid("use", format!("`{id}`: invalid container ID format")).hint(
+        "an id is 1 to 128 letters, digits and `_`, `.`, `-`, `+`, the first a letter or digit",
+    ))
+}
+
+fn refuse(field: &str) -> Error {
+    Error::invalid("honour", format!("`{field}` of the spec"))
+}
+
+fn spec(spec: &Spec) -> Result<()> {
+    let version = spec.oci_version.split(['.', '-', '+']).next();
+    if version != Some("1") {
+        return Err(Error::invalid("read spec of version", format!("`{}`", spec.oci_version))
+            .hint("versions 1.0.0 to 1.3.0 are known"));
+    }
+    for (present, field) in [
+        (spec.solaris.is_some(), "solaris"),
+        (spec.windows.is_some(), "windows"),
+        (spec.vm.is_some(), "vm"),
+        (spec.zos.is_some(), "zos"),
+        (spec.freebsd.is_some(), "freebsd"),
+    ] {
+        if present {
+            return Err(
+                refuse(field).hint("it is another platform's; this runtime runs Linux containers")
+            );
+        }
+    }
+    if let Some(process) = &spec.process {
+        for (present, field) in [
+            (process.command_line.is_some(), "process.commandLine"),
+            (process.user.username.is_some(), "process.user.username"),
+            (
+                process.apparmor_profile.as_ref().is_some_and(|p| !p.is_empty()),
+                "process.apparmorProfile",
+            ),
+            (process.selinux_label.as_ref().is_some_and(|l| !l.is_empty()), "process.selinuxLabel"),
+        ] {
+            if present {
+                return Err(refuse(field));
+            }
+        }
+        if let Some(score) = process.oom_score_adj
+            && !(-1000..=1000).contains(&score)
+        {
+            return Err(Error::invalid("use", format!("oomScoreAdj {score}"))
+                .hint("it is between -1000 and 1000"));
+        }
+        for limit in &process.rlimits {
+            if limit.soft > limit.hard {
+                return Err(Error::invalid(
+                    "use",
+                    format!(
+                        "limit {}: soft {} is over hard {}",
+                        limit.kind, limit.soft, limit.hard
+                    ),
+                ));
+            }
+        }
+    }
+    if let Some(hooks) = &spec.hooks {
+        let any = [
+            &hooks.prestart,
+            &hooks.create_runtime,
+            &hooks.create_container,
+            &hooks.start_container,
+            &hooks.poststart,
+            &hooks.poststop,
+        ];
+        if any.iter().any(|list| !list.is_empty()) {
+            return Err(refuse("hooks"));
+        }
+    }
+    match &spec.linux {
+        Some(linux) => self::linux(spec, linux),
+        None => Err(Error::invalid("find", "`linux` in the spec")),
+    }
+}
+
+fn linux(spec: &Spec, linux: &Linux) -> Result<()> {
+    for (present, field) in [
+        (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
+        (linux.intel_rdt.is_some(), "linux.intelRdt"),
+        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
+        (!linux.net_devices.is_empty(), "linux.netDevices"),
+        (
+            linux.seccomp.as_ref().is_some_and(|s| s.listener_path.is_some()),
+            "linux.seccomp.listenerPath",
+        ),
+    ] {
+        if present {
+            return Err(refuse(field));
+        }
+    }
+    let mut seen = Vec::new();
+    for namespace in &linux.namespaces {
+        if seen.contains(&namespace.kind) {
+            return Err(Error::invalid("use", format!("namespace {:?} twice", namespace.kind)));
+        }
+        seen.push(namespace.kind);
+        if let Some(path) = &namespace.path
+            && !path.starts_with('/')
+        {
+            return Err(Error::invalid("join namespace", format!("`{path}`: it isn't absolute")));
+        }
+    }
+    let has = |kind| linux.namespaces.iter().any(|namespace| namespace.kind == kind);
+    if !has(NamespaceKind::Mount) {
+        return Err(Error::invalid("start container", "without a mount namespace of its own"));
+    }
+    if !has(NamespaceKind::Uts) && (spec.hostname.is_some() || spec.domainname.is_some()) {
+        return Err(Error::invalid("set", "a host or domain name without a UTS namespace"));
+    }
+    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    if mapped && !has(NamespaceKind::User) {
+        return Err(Error::invalid("map", "ids without a user namespace"));
+    }
+    if !linux.time_offsets.is_empty() && !has(NamespaceKind::Time) {
+        return Err(Error::invalid("offset", "clocks without a time namespace"));
+    }
+    if let Some(clock) = linux.time_offsets.keys().find(|c| *c != "monotonic" && *c != "boottime") {
+        return Err(Error::invalid("offset", format!("clock `{clock}`"))
+            .hint("it is monotonic or boottime"));
+    }
+    sysctls(linux)
+}
+
+/// Parameters that no namespace owns would be the host's.
+fn sysctls(linux: &Linux) -> Result<()> {
+    let has_new = |kind| {
+        linux.namespaces.iter().any(|namespace| namespace.kind == kind && namespace.path.is_none())
+    };
+    for name in linux.sysctl.keys() {
+        let of_ipc = matches!(
+            name.as_str(),
+            "kernel.msgmax"
+                | "kernel.msgmnb"
+                | "kernel.msgmni"
+                | "kernel.sem"
+                | "kernel.shmall"
+                | "kernel.shmmax"
+                | "kernel.shmmni"
+                | "kernel.shm_rmid_forced"
+        ) || name.starts_with("fs.mqueue.");
+        let of_uts = matches!(name.as_str(), "kernel.domainname" | "kernel.hostname");
+        let of_net = name.starts_with("net.");
+        let own = (of_ipc && has_new(NamespaceKind::Ipc))
+            || (of_uts && has_new(NamespaceKind::Uts))
+            || (of_net && has_new(NamespaceKind::Network));
+        if !own {
+            let what = if of_ipc || of_uts || of_net {
+                "the namespace it belongs to is the host's"
+            } else {
+                "no namespace owns it, so it would be set for the whole machine"
+            };
+            return Err(Error::invalid("set kernel parameter", format!("`{name}`: {what}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! The journal of attached containers: what is made is written down before it is made.
+//!
+//! Each process that owns containers has one file, named after its pid and start time, to which it
+//! appends a line before a cgroup is made, once a child exists (which waits for that line), and
+//! after all of it is gone. If the process and its caller are killed at once, the next one of the
+//! same user reads the file, ends what is left and removes it.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, ErrorCode, Result};
+use crate::sys::process;
+
+/// Past this size the file is emptied as soon as nothing is running.
+const EMPTY_ABOVE_BYTES: u64 = 64 * 1024;
+
+/// The open journal of this process.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    running: usize,
+}
+
+/// What a process that is gone has left behind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// Cgroups, as [`crate::cgroups::Cgroup::paths`] gave them.
+    pub cgroups: Vec<String>,
+    /// The first process, with what tells it from another of the same pid.
+    pub process: Option<(i32, Identity)>,
+}
+
+/// What tells a process from a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Inode of its pidfd, unique until reboot (Linux 6.9).
+    Inode(u64),
+    /// Clock ticks since boot at which it started.
+    StartTime(u64),
+}
+
+const PIDFS_MAGIC: i64 = 0x5049_4446;
+
+impl Identity {
+    /// The identity of a running process.
+    #[must_use]
+    pub fn of(pid: i32, pidfd: BorrowedFd<'_>) -> Option<Self> {
+        let filesystem = nix::sys::statfs::fstatfs(pidfd).ok()?;
+        if i64::from(filesystem.filesystem_type().0) == PIDFS_MAGIC {
+            return nix::sys::stat::fstat(pidfd).ok().map(|stat| Self::Inode(stat.st_ino));
+        }
+        start_time(pid).map(Self::StartTime)
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Inode(inode) => format!("i{inode}"),
+            Self::StartTime(ticks) => format!("t{ticks}"),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let number = text.get(1..)?.parse().ok()?;
+        match text.as_bytes().first()? {
+            b'i' => Some(Self::Inode(number)),
+            b't' => Some(Self::StartTime(number)),
+            _ => None,
+        }
+    }
+}
+
+/// Clock ticks since boot at which a process started, field 22 of `/proc/PID/stat`.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold anything.
+    stat.get(stat.rfind(')')? + 2..)?.split(' ').nth(19)?.parse().ok()
+}
+
+impl Journal {
+    /// Opens this process's journal below `directory`, which is made when missing.
+    ///
+    /// # Errors
+    /// `Io` where it can't be written.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let directory = directory.join("attached");
+        super::ensure_private_directory(&directory)?;
+        let pid = std::process::id();
+        let started = start_time(pid as i32).unwrap_or(0);
+        let path = directory.join(format!("{pid}-{started}"));
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .context(ErrorCode::Io, "open journal", format!("`{}`", path.display()))?;
+        Ok(Self { file, path, bytes: 0, running: 0 })
+    }
+
+    fn append(&mut self, line: &str) -> Result<()> {
+        self.bytes += line.len() as u64;
+        self.file.write_all(line.as_bytes()).context(
+            ErrorCode::Io,
+            "write journal",
+            format!("`{}`", self.path.display()),
+        )
+    }
+
+    /// A container is about to be made, with these cgroups.
+    ///
+    /// # Errors
+    /// `Io`: a full disk fails the start before anything is made.
+    pub fn begin(&mut self, launch: u64, cgroups: &[String]) -> Result<()> {
+        self.append(&format!("+ {launch} {}\n", cgroups.join("\t")))?;
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Its first process exists, and waits.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn process(&mut self, launch: u64, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
+        match Identity::of(pid, pidfd) {
+            Some(identity) => self.append(&format!("p {launch} {pid} {}\n", identity.text())),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing of it is left.
+    pub fn end(&mut self, launch: u64) {
+        self.running = self.running.saturating_sub(1);
+        // A failed write only makes the next process look for something that is gone.
+        let _ = self.append(&format!("- {launch}\n"));
+        if self.running == 0 && self.bytes > EMPTY_ABOVE_BYTES && self.file.set_len(0).is_ok() {
+            self.bytes = 0;
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.running == 0 {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What processes that are gone have left behind, with the files to remove once it is cleared.
+#[must_use]
+pub fn leftovers(directory: &Path) -> Vec<(PathBuf, Vec<Leftover>)> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let Ok(entries) = std::fs::read_dir(directory.join("attached")) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| name.split_once('-'));
+            let owner = owner.and_then(|(pid, started)| {
+                Some((pid.parse::<i32>().ok()?, started.parse::<u64>().ok()?))
+            });
+            let ours = entry.metadata().is_ok_and(|found| found.is_file() && found.uid() == uid);
+            ours && owner.is_some_and(|(pid, started)| start_time(pid) != Some(started))
+        })
+        .map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            (entry.path(), parse(&text))
+        })
+        .collect()
+}
+
+fn parse(text: &str) -> Vec<Leftover> {
+    let mut open: HashMap<&str, Leftover> = HashMap::new();
+    // A last line without its newline was cut off by the kill: what it announced wasn't made yet.
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("+"), Some(launch), cgroups) => {
+                let cgroups = cgroups.unwrap_or_default().split('\t');
+                let cgroups = cgroups.filter(|path| !path.is_empty()).map(str::to_owned).collect();
+                open.insert(launch, Leftover { cgroups, process: None });
+            }
+            (Some("p"), Some(launch), Some(process)) => {
+                let process = process.split_once(' ').and_then(|(pid, identity)| {
+                    Some((pid.parse().ok()?, Identity::parse(identity)?))
+                });
+                if let Some(leftover) = open.get_mut(launch) {
+                    leftover.process = process;
+                }
+            }
+            (Some("-"), Some(launch), _) => {
+                open.remove(launch);
+            }
+            _ => {}
+        }
+    }
+    open.into_values().collect()
+}
+
+/// Kills a leftover's first process, if it is still that process. The kernel ends the rest of its
+/// pid namespace with it.
+pub fn kill(leftover: &Leftover) {
+    let Some((pid, identity)) = leftover.process else { return };
+    let Ok(pidfd) = process::pidfd_open(pid) else { return };
+    if Identity::of(pid, pidfd.as_fd()) == Some(identity) {
+        let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        // Not a child of ours: its end shows as readiness of the handle.
+        let mut wait = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let _ = nix::poll::poll(&mut wait, nix::poll::PollTimeout::from(1000u16));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_container_leaves_nothing_over() {
+        assert_eq!(parse("+ 1 /a\np 1 42 t7\n- 1\n"), []);
+    }
+
+    #[test]
+    fn an_unfinished_container_is_left_with_its_cgroups_and_process() {
+        let expected = Leftover {
+            cgroups: vec!["memory:/a".into(), "pids:/b c".into()],
+            process: Some((42, Identity::Inode(99))),
+        };
+        assert_eq!(parse("+ 3 memory:/a\tpids:/b c\np 3 42 i99\n"), [expected]);
+    }
+
+    #[test]
+    fn a_line_cut_off_by_a_kill_is_not_read() {
+        let leftovers = parse("+ 3 /a\np 3 42 i9");
+        assert_eq!(leftovers.len(), 1);
+        assert_eq!(leftovers[0].process, None);
+    }
+
+    #[test]
+    fn a_process_is_told_from_a_later_one_with_its_pid() {
+        let mut child = std::process::Command::new("sleep").arg("5").spawn().unwrap();
+        let pid = child.id() as i32;
+        let pidfd = process::pidfd_open(pid).unwrap();
+        let identity = Identity::of(pid, pidfd.as_fd()).unwrap();
+        let other = match identity {
+            Identity::Inode(inode) => Identity::Inode(inode + 1),
+            Identity::StartTime(ticks) => Identity::StartTime(ticks + 1),
+        };
+        kill(&Leftover { cgroups: Vec::new(), process: Some((pid, other)) });
+        assert_eq!(child.try_wait().unwrap(), None, "another identity must not be killed");
+        kill(&Leftover { cgroups: Vec::new(), process: Some((pid, identity)) });
+        assert!(!child.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,60 @@
+//! What is kept on disk about containers: where, and the journal that outlives a kill.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, ErrorCode, Result};
+
+pub mod journal;
+
+/// Where runtime state belongs: `/run/minictr` for root, else `$XDG_RUNTIME_DIR/minictr`, else a
+/// private directory of this user's below `/tmp`.
+#[must_use]
+pub fn default_directory() -> PathBuf {
+    let uid = nix::unistd::geteuid().as_raw();
+    if uid == 0 {
+        return PathBuf::from("/run/minictr");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(directory) if directory.is_absolute() && directory.is_dir() => {
+            directory.join("minictr")
+        }
+        _ => PathBuf::from(format!("/tmp/minictr-{uid}")),
+    }
+}
+
+/// Makes a directory that only this user may look into, or checks that it is one: below `/tmp`
+/// anybody could have made it first.
+///
+/// # Errors
+/// `Io` where it can't be made or belongs to somebody else.
+pub fn ensure_private_directory(path: &Path) -> Result<()> {
+    match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) => {
+            return Err(Error::new(
+                ErrorCode::Io,
+                "make state directory",
+                format!("`{}`", path.display()),
+            )
+            .io(&error));
+        }
+    }
+    let found = std::fs::symlink_metadata(path).context(
+        ErrorCode::Io,
+        "look at state directory",
+        format!("`{}`", path.display()),
+    )?;
+    if !found.is_dir()
+        || found.uid() != nix::unistd::geteuid().as_raw()
+        || found.mode() & 0o022 != 0
+    {
+        return Err(Error::new(
+            ErrorCode::Io,
+            "use state directory",
+            format!("`{}`: it isn't this user's alone", path.display()),
+        )
+        .hint("set XDG_RUNTIME_DIR to a directory of your own"));
+    }
+    Ok(())
+}

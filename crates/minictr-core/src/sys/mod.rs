@@ -1,0 +1,28 @@
+//! System calls that `nix` doesn't wrap, as safe functions.
+//!
+//! This and `spawn/child.rs` are the only places with `unsafe`. Each function is one system call,
+//! named as in the manual, takes borrowed descriptors and C strings so that it never allocates, and
+//! returns the bare [`Errno`](nix::errno::Errno): whoever knows the object makes the sentence. All of
+//! them may be called between clone and exec.
+#![expect(unsafe_code, reason = "raw system calls are made here, and only here")]
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+pub mod clone;
+pub mod mount;
+pub mod openat2;
+pub mod process;
+pub mod security;
+pub mod shared;
+pub mod terminal;
+
+/// Takes a descriptor that `recvmsg(2)` delivered into ownership.
+///
+/// The one place where a number becomes an owner: callers pass what the kernel has just put into a
+/// control message, once.
+#[must_use]
+pub fn own_received(fd: RawFd) -> OwnedFd {
+    // SAFETY: the kernel installed this descriptor for us while delivering the message, and the
+    // callers hand each over exactly once, right after receiving it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

@@ -1,0 +1,312 @@
+//! Processes: pidfds, prctl, descriptors, resource use.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+/// How a process ended, with the resources that it and the children it waited for used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitResult {
+    /// Exit status, or `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// The signal.
+    pub signal: Option<i32>,
+    /// User CPU time, microseconds.
+    pub user_us: u64,
+    /// System CPU time, microseconds.
+    pub system_us: u64,
+    /// Largest resident set of one process, bytes.
+    pub max_rss_bytes: u64,
+}
+
+/// Reaps a child by pidfd without blocking; `None` while it runs. `waitid(2)`, `P_PIDFD`.
+///
+/// # Errors
+/// ECHILD where it isn't a child of ours.
+pub fn reap(pidfd: BorrowedFd<'_>) -> Result<Option<WaitResult>, Errno> {
+    wait(pidfd, libc::WEXITED | libc::WNOHANG)
+}
+
+/// Reaps a child by pidfd, waiting for its end.
+///
+/// # Errors
+/// As for [`reap`].
+pub fn reap_blocking(pidfd: BorrowedFd<'_>) -> Result<WaitResult, Errno> {
+    loop {
+        match wait(pidfd, libc::WEXITED) {
+            Ok(Some(result)) => return Ok(result),
+            Ok(None) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn wait(pidfd: BorrowedFd<'_>, options: i32) -> Result<Option<WaitResult>, Errno> {
+    // SAFETY: both are plain C structures for which all-zero bytes are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: info and usage are live and of the types that waitid(2) fills; the raw call is used
+    // because the library's has no rusage parameter.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_waitid,
+            libc::P_PIDFD,
+            pidfd.as_raw_fd(),
+            std::ptr::from_mut(&mut info),
+            options | libc::__WALL,
+            std::ptr::from_mut(&mut usage),
+        )
+    })?;
+    // SAFETY: waitid succeeded, so si_pid is either what it wrote or the zero from above.
+    if unsafe { info.si_pid() } == 0 {
+        return Ok(None);
+    }
+    // SAFETY: waitid filled in a SIGCHLD record, which has si_status.
+    let status = unsafe { info.si_status() };
+    let exited = info.si_code == libc::CLD_EXITED;
+    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    Ok(Some(WaitResult {
+        code: exited.then_some(status),
+        signal: (!exited).then_some(status),
+        user_us: micros(usage.ru_utime),
+        system_us: micros(usage.ru_stime),
+        max_rss_bytes: usage.ru_maxrss as u64 * 1024,
+    }))
+}
+
+/// Sends a signal through a pidfd. `pidfd_send_signal(2)`.
+///
+/// # Errors
+/// ESRCH once the process has been reaped.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a null siginfo is allowed and means what kill(2) would send.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// A handle of a running process, close-on-exec. `pidfd_open(2)`.
+///
+/// # Errors
+/// ESRCH where there is none.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: no pointers are passed.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the kernel just gave us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn prctl(option: i32, argument: libc::c_ulong) -> Result<i32, Errno> {
+    // SAFETY: the options used in this file take integers only; unused arguments are 0 as
+    // PR_SET_NO_NEW_PRIVS and its like require.
+    Errno::result(unsafe {
+        libc::prctl(option, argument, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong)
+    })
+}
+
+/// The signal this process gets when its parent ends; cleared by changes of credentials.
+/// `PR_SET_PDEATHSIG(2const)`.
+///
+/// # Errors
+/// None for a valid signal.
+pub fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong).map(drop)
+}
+
+/// Whether others may look into this process through /proc and ptrace. `PR_SET_DUMPABLE(2const)`.
+///
+/// # Errors
+/// None.
+pub fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable)).map(drop)
+}
+
+/// No exec gives privileges any more. `PR_SET_NO_NEW_PRIVS(2const)`.
+///
+/// # Errors
+/// None.
+pub fn set_no_new_privs() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// Whether permitted capabilities survive a change from uid 0. `PR_SET_KEEPCAPS(2const)`.
+///
+/// # Errors
+/// EPERM where securebits lock it.
+pub fn set_keep_capabilities(keep: bool) -> Result<(), Errno> {
+    prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep)).map(drop)
+}
+
+/// Orphans below this process become its children. `PR_SET_CHILD_SUBREAPER(2const)`.
+///
+/// # Errors
+/// None.
+pub fn set_child_subreaper() -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
+}
+
+/// The name that `ps` shows. `PR_SET_NAME(2const)`; 15 bytes are kept.
+///
+/// # Errors
+/// None.
+pub fn set_name(name: &CStr) -> Result<(), Errno> {
+    prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong).map(drop)
+}
+
+/// Closes every descriptor from `first` on. `close_range(2)`, Linux 5.9.
+///
+/// Only for a process that is about to exec or exit: it closes descriptors that Rust values own.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+pub fn close_from(first: RawFd) -> Result<(), Errno> {
+    close_range(first, 0)
+}
+
+/// Marks every descriptor from `first` on close-on-exec. `close_range(2)`, Linux 5.11.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9, EINVAL before 5.11.
+pub fn cloexec_from(first: RawFd) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    close_range(first, CLOSE_RANGE_CLOEXEC)
+}
+
+fn close_range(first: RawFd, flags: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers are passed. Closing descriptors that values own would be a use after
+    // close, which is why the callers' documentation limits `close_from` to processes about to end.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
+}
+
+/// Makes `target` a copy of `fd` that stays open over exec. `dup2(2)`; where both are the same
+/// number, close-on-exec is cleared instead.
+///
+/// # Errors
+/// EBADF.
+pub fn install_fd(fd: RawFd, target: RawFd) -> Result<(), Errno> {
+    // SAFETY: neither call takes a pointer; `target` is a number that the caller gives up.
+    Errno::result(unsafe {
+        if fd == target { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup3(fd, target, 0) }
+    })
+    .map(drop)
+}
+
+/// A close-on-exec copy of a descriptor whose number is at least `minimum`.
+///
+/// # Errors
+/// EBADF, EMFILE.
+pub fn duplicate_above(fd: RawFd, minimum: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, minimum) })
+}
+
+/// CPU time that a process has used, microseconds, by the clock that every process has.
+/// `clock_getcpuclockid(3)`.
+///
+/// # Errors
+/// EINVAL where there is no such process.
+pub fn process_cpu_us(pid: i32) -> Result<u64, Errno> {
+    // The kernel's encoding of a process's CPU clock: the inverted pid above three type bits, of
+    // which 2 is "scheduler time".
+    let clock: libc::clockid_t = ((!pid) << 3) | 2;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: time is live and of the type that clock_gettime(2) fills.
+    Errno::result(unsafe { libc::clock_gettime(clock, std::ptr::from_mut(&mut time)) })?;
+    Ok(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
+}
+
+/// Sets the disposition of every signal to its default and unblocks all: Node ignores SIGPIPE and
+/// SIGXFSZ, and ignored signals and the mask survive exec.
+pub fn reset_signals() {
+    // The kernel's own signal numbers end at 64; SIGKILL and SIGSTOP refuse, harmlessly.
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL is a valid disposition and no handler of ours is installed that
+        // something could rely on.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: an all-zero sigset_t is an empty set, and sigemptyset makes it one in any case.
+    let mut empty: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `empty` is live; a null old set is allowed.
+    unsafe {
+        libc::sigemptyset(&raw mut empty);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+    }
+}
+
+/// Replaces this process's program. `execve(2)`; returns only on failure.
+///
+/// `argv` and `envp` are arrays of pointers to NUL-terminated strings that end in a null pointer:
+/// [`CStringArray`] is the only way to make one.
+pub fn execve(path: &CStr, argv: &CStringArray, envp: &CStringArray) -> Errno {
+    // SAFETY: CStringArray holds its strings alive and its pointer list ends in null.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// Replaces this process's program by the file that `fd` is. `execveat(2)` with `AT_EMPTY_PATH`.
+pub fn execve_fd(fd: BorrowedFd<'_>, argv: &CStringArray, envp: &CStringArray) -> Errno {
+    // SAFETY: as for `execve`; the path is the static empty string.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            argv.pointers.as_ptr(),
+            envp.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::last()
+}
+
+/// Strings for `execve(2)`, terminated and listed beforehand so that the child allocates nothing.
+#[derive(Debug)]
+pub struct CStringArray {
+    strings: Vec<std::ffi::CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl CStringArray {
+    /// Lists the strings.
+    #[must_use]
+    pub fn new(strings: Vec<std::ffi::CString>) -> Self {
+        // The pointers stay valid when the vector moves: they point at each string's own heap
+        // block.
+        let pointers =
+            strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect();
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    #[must_use]
+    pub fn strings(&self) -> &[std::ffi::CString] {
+        &self.strings
+    }
+}
+
+/// Sets a resource limit of another process. `prlimit(2)`.
+///
+/// # Errors
+/// EPERM for a raise of the hard limit without `CAP_SYS_RESOURCE`, ESRCH.
+pub fn prlimit(
+    pid: i32,
+    resource: nix::sys::resource::Resource,
+    soft: u64,
+    hard: u64,
+) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: limit is live; a null old limit is allowed.
+    Errno::result(unsafe {
+        libc::prlimit64(pid, resource as _, std::ptr::from_ref(&limit), std::ptr::null_mut())
+    })
+    .map(drop)
+}
