@@ -12,6 +12,8 @@
 
 mod child;
 mod compile;
+#[cfg(test)]
+mod documented;
 mod event;
 mod exec;
 mod files;

@@ -1,0 +1,99 @@
+//! `docs/concepts/startup.md` against the plan: the same steps, by the same names, in the same order.
+
+use std::collections::BTreeSet;
+
+use super::compile::{Host, compile};
+use super::filters::Filters;
+use super::ids::{Caller, IdPlan, MapLines};
+use super::request::{IdMappingSource, LaunchRequest};
+use crate::spec::IdMapping;
+
+/// A spec that calls for every step.
+const SPEC: &str = r#"{
+  "ociVersion": "1.3.0",
+  "process": {
+    "terminal": true,
+    "cwd": "/",
+    "args": ["true"],
+    "ioPriority": { "class": "IOPRIO_CLASS_IDLE", "priority": 0 },
+    "scheduler": { "policy": "SCHED_BATCH" },
+    "user": { "uid": 0, "gid": 0, "umask": 18 }
+  },
+  "root": { "path": "/rootfs", "readonly": true },
+  "hostname": "here",
+  "domainname": "there",
+  "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+  "linux": {
+    "namespaces": [
+      { "type": "user" }, { "type": "pid" }, { "type": "mount" }, { "type": "uts" },
+      { "type": "ipc" }, { "type": "network" }, { "type": "cgroup" }, { "type": "time" }
+    ],
+    "sysctl": { "net.ipv4.ip_forward": "0" },
+    "timeOffsets": { "boottime": { "secs": 1 } },
+    "personality": { "domain": "LINUX" },
+    "rootfsPropagation": "private",
+    "maskedPaths": ["/proc/kcore"],
+    "readonlyPaths": ["/proc/sys"],
+    "seccomp": { "defaultAction": "SCMP_ACT_ALLOW" }
+  }
+}"#;
+
+/// The page's steps: numbered entries whose name is in bold.
+fn documented() -> Vec<&'static str> {
+    let page = include_str!("../../../../docs/concepts/startup.md");
+    page.lines()
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_digit()))
+        .filter_map(|line| line.split_once(". **")?.1.split_once("**"))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The names of a plan's steps, each run of the same step once.
+fn planned(ids: IdPlan, no_new_privileges: bool) -> Vec<&'static str> {
+    let mut request = LaunchRequest {
+        id: "documented".to_owned(),
+        spec: serde_json::from_str(SPEC).expect("the spec is one"),
+        user: Some("someone".to_owned()),
+        id_mapping: IdMappingSource::Auto,
+        init: true,
+        ..LaunchRequest::default()
+    };
+    request.spec.process.as_mut().expect("it has one").no_new_privileges = Some(no_new_privileges);
+    let caller = Caller { euid: 0, egid: 0, privileged: true };
+    let mut filters = Filters::default();
+    let host = Host { caller: &caller, cgroup_mounts: &[], ids, filters: &mut filters };
+    let plan = compile(&request, host).expect("the request compiles");
+    let mut names: Vec<_> = plan.steps.iter().map(super::plan::Step::name).collect();
+    names.dedup();
+    names
+}
+
+fn plans() -> Vec<Vec<&'static str>> {
+    let range = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65_536 }];
+    let parent = IdPlan::Parent(MapLines { uids: range.clone(), gids: range });
+    [IdPlan::Own, parent, IdPlan::Host]
+        .into_iter()
+        .flat_map(|ids| [planned(ids.clone(), true), planned(ids, false)])
+        .collect()
+}
+
+#[test]
+fn every_plan_has_its_steps_in_the_documented_order() {
+    let documented = documented();
+    for plan in plans() {
+        let mut page = documented.iter();
+        for step in &plan {
+            assert!(
+                page.any(|name| name == step),
+                "`{step}` is not where startup.md has it; the plan is {plan:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_documents_no_step_that_no_plan_has() {
+    let planned: BTreeSet<_> = plans().into_iter().flatten().collect();
+    let documented: BTreeSet<_> = documented().into_iter().collect();
+    assert_eq!(documented, planned);
+}
