@@ -64,6 +64,28 @@ static void with_key(int argc, char **argv)
 	exit(127);
 }
 
+/* Runs a program after the user's quota of keys is spent: a new keyring is refused then (EDQUOT). */
+static void with_spent_keys(int argc, char **argv)
+{
+	(void)argc;
+	char name[32], text[1024];
+	memset(text, 'x', sizeof text);
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "full") < 0) {
+		result(-1);
+		exit(1);
+	}
+	/* each as large as still goes in, until not even the smallest does */
+	for (int i = 0; i < 1000; i++) {
+		size_t size = sizeof text;
+		snprintf(name, sizeof name, "%x", i);
+		while (size && syscall(SYS_add_key, "user", name, text, size, KEY_SPEC_SESSION_KEYRING) < 0) size /= 2;
+		if (!size) break;
+	}
+	execvp(argv[0], argv);
+	result(-1);
+	exit(127);
+}
+
 /* Runs a program with descriptors 5 to 20 open on a directory, not close-on-exec: what a careless
  * parent leaks. */
 static void with_fds(int argc, char **argv)
@@ -80,6 +102,7 @@ const struct trial HOST_TRIALS[] = {
 	{ "swap-names", "PATH PATH", swap_names, 2 },
 	{ "hanging-filesystem", "MOUNTPOINT", hanging_filesystem, 1 },
 	{ "with-key", "DESCRIPTION TEXT PROGRAM [ARG...]", with_key, 3 },
+	{ "with-spent-keys", "PROGRAM [ARG...]", with_spent_keys, 1 },
 	{ "with-fds", "DIRECTORY PROGRAM [ARG...]", with_fds, 2 },
 	{ 0 },
 };

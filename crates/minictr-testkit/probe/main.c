@@ -75,28 +75,31 @@ const char *slurp(const char *path)
 	return text;
 }
 
+static const struct trial *find(const char *name)
+{
+	for (size_t table = 0; table < sizeof TABLES / sizeof *TABLES; table++)
+		for (const struct trial *trial = TABLES[table]; trial->name; trial++)
+			if (!strcmp(trial->name, name)) return trial;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	/* Installed under another name, the probe is that trial: a root filesystem's `/bin/ids`. */
-	const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
-	int first = 1;
-	if (!strcmp(name, "probe")) {
-		name = argc > 1 ? argv[1] : "";
-		first = 2;
+	/* Installed under a trial's name, the probe is that trial: a root filesystem's `/bin/self`. */
+	const char *base = argc > 0 && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : "probe";
+	const struct trial *trial = find(base);
+	int first = trial ? 1 : 2;
+	if (!trial && argc > 1) trial = find(argv[1]);
+	if (!trial) {
+		for (size_t table = 0; table < sizeof TABLES / sizeof *TABLES; table++)
+			for (trial = TABLES[table]; trial->name; trial++) fprintf(stderr, "probe %s %s\n", trial->name, trial->usage);
+		return 64;
 	}
-	for (size_t table = 0; table < sizeof TABLES / sizeof *TABLES; table++)
-		for (const struct trial *trial = TABLES[table]; trial->name; trial++)
-			if (!strcmp(trial->name, name)) {
-				int given = argc > first ? argc - first : 0;
-				if (given < trial->arguments) {
-					fprintf(stderr, "usage: probe %s %s\n", trial->name, trial->usage);
-					return 64;
-				}
-				trial->run(given, argv + first);
-				return fflush(stdout) ? 1 : 0;
-			}
-	for (size_t table = 0; table < sizeof TABLES / sizeof *TABLES; table++)
-		for (const struct trial *trial = TABLES[table]; trial->name; trial++)
-			fprintf(stderr, "probe %s %s\n", trial->name, trial->usage);
-	return 64;
+	int given = argc > first ? argc - first : 0;
+	if (given < trial->arguments) {
+		fprintf(stderr, "usage: probe %s %s\n", trial->name, trial->usage);
+		return 64;
+	}
+	trial->run(given, argv + first);
+	return fflush(stdout) ? 1 : 0;
 }

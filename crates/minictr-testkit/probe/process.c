@@ -1,6 +1,7 @@
 /* What a process is: ids, capabilities, limits, namespaces, signals; and processes that behave badly. */
 #include "probe.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -133,6 +134,46 @@ static void show_self(int argc, char **argv)
 	puts("}");
 }
 
+/* Looks at every process that there is, for MS milliseconds, and tries to get at its memory, its
+ * image and its descriptors: processes that join a container from outside are there for a moment. */
+static void hunt(int argc, char **argv)
+{
+	(void)argc;
+	static char opened[4096];
+	long seen = 0;
+	struct timespec begin, now;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		DIR *proc = opendir("/proc");
+		for (struct dirent *entry; proc && (entry = readdir(proc));) {
+			static const struct { const char *file; int flags; } TARGETS[] = {
+				{ "mem", O_RDWR }, { "exe", O_RDWR }, { "root/etc/passwd", O_RDONLY }, { "fd/3", O_RDWR },
+			};
+			char path[300], found[400];
+			pid_t pid = atoi(entry->d_name);
+			if (pid <= 0 || pid == getpid()) continue;
+			seen++;
+			snprintf(path, sizeof path, "/proc/%d/comm", pid);
+			const char *text = slurp(path);
+			char comm[32];
+			snprintf(comm, sizeof comm, "%.*s", text ? (int)strcspn(text, "\n") : 0, text ? text : "");
+			for (size_t i = 0; i < sizeof TARGETS / sizeof *TARGETS; i++) {
+				snprintf(path, sizeof path, "/proc/%d/%s", pid, TARGETS[i].file);
+				int fd = open(path, TARGETS[i].flags | O_NONBLOCK | O_CLOEXEC);
+				if (fd < 0) continue;
+				close(fd);
+				snprintf(found, sizeof found, "%s:%s;", comm, TARGETS[i].file);
+				if (!strstr(opened, found) && strlen(opened) + strlen(found) < sizeof opened) strcat(opened, found);
+			}
+		}
+		if (proc) closedir(proc);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < number(argv[0]));
+	printf("{\"seen\":%ld,\"opened\":", seen);
+	json_string(opened);
+	puts("}");
+}
+
 static void try_setuid(int argc, char **argv)
 {
 	(void)argc;
@@ -228,6 +269,7 @@ static void end_with(int argc, char **argv)
 
 const struct trial PROCESS_TRIALS[] = {
 	{ "self", "", show_self, 0 },
+	{ "hunt", "MS", hunt, 1 },
 	{ "setuid", "UID", try_setuid, 1 },
 	{ "setgroups", "[GID...]", try_setgroups, 0 },
 	{ "kill", "PID SIGNAL", try_kill, 2 },
