@@ -39,9 +39,12 @@ const TS_INPUTS = [
   'tsconfig.types.json',
 ];
 
-/** The last commit that touched any of `paths`, abbreviated; undefined outside a git clone. */
+/** The last commit that touched any of `paths`, and whether they changed since; undefined outside git. */
 function commitOf(paths) {
-  return output('git', ['log', '-1', '--format=%h', '--abbrev=7', '--', ...paths]) || undefined;
+  const commit = output('git', ['log', '-1', '--format=%h', '--abbrev=7', '--', ...paths]);
+  if (!commit) return undefined;
+  const changed = output('git', ['status', '--porcelain', '--', ...paths]);
+  return changed ? `${commit}.dirty` : commit;
 }
 
 /** A hash that changes with any file below `paths`, and with `extra`. */

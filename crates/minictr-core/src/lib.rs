@@ -14,3 +14,14 @@ pub mod spawn;
 pub mod spec;
 pub mod state;
 pub mod sys;
+
+/// The version of the core, and the commit that its sources were last changed in where the build
+/// knows it: `0.1.0+3f2a1c9`, with `.dirty` behind it where they were changed since.
+#[must_use]
+pub fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("MINICTR_COMMIT") {
+        Some(commit) => format!("{version}+{commit}"),
+        None => version.to_owned(),
+    }
+}
