@@ -69,14 +69,19 @@ await main(async (args) => {
     if (status !== 0) failed.push(name);
   }
   if (!fixing) {
-    progress('checking: index.d.ts is what the addon generates');
+    progress('checking: generated files');
     const before = output('git', ['hash-object', 'index.d.ts']);
     await buildRust();
     if (output('git', ['hash-object', 'index.d.ts']) !== before) failed.push('index.d.ts');
+    const docs = [join(root, 'scripts/docs.mjs'), '--check'];
+    if (spawnSync(process.execPath, docs, { cwd: root, stdio: 'inherit' }).status !== 0) {
+      failed.push('docs/reference');
+    }
   }
   if (failed.length > 0) {
     throw new Failure(`these checks failed: ${failed.join(', ')}`, {
-      cause: '`npm run fix` repairs formatting; `npm run build` writes index.d.ts',
+      cause:
+        '`npm run fix` repairs formatting; `npm run build` and `npm run docs` write generated files',
     });
   }
 });
