@@ -11,6 +11,7 @@ pub mod error;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spawn;
+pub mod spawner;
 pub mod spec;
 pub mod state;
 pub mod sys;

@@ -436,6 +436,18 @@ impl Supervisor {
         )
     }
 
+    /// Whether a watched descriptor is also waited for until it can be written.
+    ///
+    /// # Errors
+    /// `ResourceExhausted`.
+    pub fn watch_writes(&mut self, fd: BorrowedFd<'_>, token: u32, writes: bool) -> Result<()> {
+        let mut interest = EpollFlags::EPOLLIN;
+        interest.set(EpollFlags::EPOLLOUT, writes);
+        self.epoll
+            .modify(fd, &mut EpollEvent::new(interest, OWNER | u64::from(token)))
+            .context(ErrorCode::ResourceExhausted, "watch", "a descriptor")
+    }
+
     /// Takes a descriptor of the owner's out of the wait.
     pub fn unwatch(&mut self, fd: BorrowedFd<'_>) {
         // ENOENT: it wasn't in.

@@ -1,0 +1,132 @@
+//! The asking process's side.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+
+use super::image::Image;
+use super::protocol::{Message, Received, Receiver, send};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::Event;
+
+/// Room for messages that the spawner hasn't read yet, bytes; the kernel grants what it allows.
+const SEND_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// A running spawner.
+#[derive(Debug)]
+pub struct Client {
+    socket: OwnedFd,
+    process: Child,
+}
+
+/// What a spawner says.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing more for now.
+    Nothing,
+    /// An event with its descriptors.
+    Event(Event, Vec<OwnedFd>),
+    /// It has ended.
+    End,
+}
+
+impl Client {
+    /// Starts a spawner. The new process shares this one's address space until it executes
+    /// (`posix_spawn(3)`), so the cost doesn't grow with the heap.
+    ///
+    /// # Errors
+    /// `SpawnerUnavailable`.
+    pub fn start(image: &Image) -> Result<Self> {
+        let (socket, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .context(ErrorCode::ResourceExhausted, "make socket to", "the spawner")?;
+        // Refused beyond net.core.wmem_max: then it is that.
+        let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
+        let start = |program: std::path::PathBuf, theirs: OwnedFd| {
+            Command::new(program)
+                .arg0("minictr-oci")
+                .arg("spawner")
+                .stdin(Stdio::from(theirs))
+                .stdout(Stdio::null())
+                .stderr(Stdio::inherit())
+                .spawn()
+        };
+        let copy = theirs.try_clone().context(
+            ErrorCode::ResourceExhausted,
+            "copy socket of",
+            "the spawner",
+        )?;
+        let process = match start(image.executable(), copy) {
+            // Memory may not be executed here (vm.memfd_noexec, a security module), or a profile
+            // must match the path: the file itself may.
+            Err(error) if error.raw_os_error() == Some(Errno::EACCES as i32) => {
+                start(image.path().to_owned(), theirs)
+            }
+            result => result,
+        };
+        let process = process
+            .context(
+                ErrorCode::SpawnerUnavailable,
+                "start the native helper",
+                format!("`{}`", image.path().display()),
+            )
+            .map_err(|error| error.hint("the machine may forbid executing it: see `vm.memfd_noexec`, or a `noexec` mount of node_modules"))?;
+        Ok(Self { socket, process })
+    }
+
+    /// The socket, to wait on.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends a message without blocking.
+    ///
+    /// # Errors
+    /// EAGAIN where the spawner is behind, EPIPE where it is gone.
+    pub fn send(&self, message: &Message) -> Result<(), Errno> {
+        send(self.socket.as_fd(), &message.bytes, &message.fds)
+    }
+
+    /// Takes the next thing that it says, without blocking.
+    pub fn hear(&self, receiver: &mut Receiver) -> Heard {
+        match receiver.receive(self.socket.as_fd()) {
+            Ok(Received::Nothing) => Heard::Nothing,
+            Ok(Received::Message(length, fds)) => {
+                match serde_json::from_slice(receiver.message(length)) {
+                    Ok(event) => Heard::Event(event, fds),
+                    Err(_) => Heard::Nothing,
+                }
+            }
+            // A message whose descriptors found no room here is lost, and with it a container's
+            // handle: better to start over than to lose sight of one.
+            Ok(Received::End) | Err(_) => Heard::End,
+        }
+    }
+
+    /// Ends it and takes its exit status away.
+    pub fn end(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The failure of a launch whose spawner ended.
+#[must_use]
+pub fn spawner_died() -> Error {
+    Error::new(ErrorCode::SpawnerDied, "start container:", "the native helper was killed")
+        .hint("it may have run out of memory; the next call starts a new one")
+}
