@@ -95,7 +95,7 @@ async function measure(uid, folder) {
   mkdirSync(environment.XDG_RUNTIME_DIR, { mode: 0o700 });
   chownSync(environment.XDG_RUNTIME_DIR, uid, uid);
   const library = join(folder, 'package', 'dist', 'index.js');
-  const cli = join(folder, 'package', 'dist', 'cli', 'main.js');
+  const cli = join(folder, 'package', 'dist', 'cli.js');
   const chosen = rows({
     folder,
     uid,
@@ -193,13 +193,10 @@ async function measure(uid, folder) {
 }
 
 function nativeExecutable(folder) {
-  const found = spawnSync('find', [join(folder, 'package'), '-name', 'minictr-oci', '-type', 'f'], {
-    encoding: 'utf8',
-  });
-  const path = found.stdout.split('\n')[0];
+  const path = join(folder, 'package', 'native', 'minictr-oci');
   // the OCI verbs are there once the executable names them in its help
-  const help = path && spawnSync(path, ['--help'], { encoding: 'utf8' });
-  return help && /^\s+run\b/m.test(help.stdout) ? path : undefined;
+  const help = spawnSync(path, ['--help'], { encoding: 'utf8' });
+  return /^\s+run\b/m.test(help.stdout ?? '') ? path : undefined;
 }
 
 function runProgram(row, count, uid, folder, environment) {
@@ -290,6 +287,7 @@ function print({ uid, results, rates, memory }) {
 function printSteps(uid, folder) {
   const rootfs = join(folder, 'rootfs');
   const environment = process.env;
+  // without a user namespace an unprivileged user has nothing else either
   const leave = [
     '',
     'user',
@@ -305,7 +303,7 @@ function printSteps(uid, folder) {
     'caps',
     'keyring',
     'seccomp',
-  ];
+  ].filter((name) => uid === 0 || !['user', 'cgroup'].includes(name));
   const took = new Map(leave.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const name of leave) {

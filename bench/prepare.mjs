@@ -36,7 +36,7 @@ export function prepare() {
   for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp', 'etc'])
     mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(join(folder, 'noop'), join(rootfs, 'bin', 'noop'));
-  for (const name of ['dist', 'native', 'npm', 'package.json']) {
+  for (const name of ['dist', 'native', 'package.json']) {
     const from = join(repository, name);
     if (existsSync(from)) cpSync(from, join(folder, 'package', name), { recursive: true });
   }
