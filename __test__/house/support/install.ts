@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The root of the clone. */
-export const root = dirname(fileURLToPath(new URL('../../../package.json', import.meta.url)));
+export const root = dirname(fileURLToPath(new URL('../../../../package.json', import.meta.url)));
 
 /** The platform packages, as folders of npm/. */
 export const platforms = readdirSync(join(root, 'npm'));
