@@ -66,7 +66,7 @@ async function rustTests() {
     },
   );
   if (code !== 0) throw new Failure('the Rust tests do not compile');
-  return tests;
+  return tests.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** Runs one Rust test executable as `who` and adds its result up. */
