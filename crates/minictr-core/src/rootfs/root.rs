@@ -246,7 +246,9 @@ fn skeleton(original: BorrowedFd<'_>, attach_to: BorrowedFd<'_>) -> Result<Owned
             mount::open_tree(original, name, OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW)?;
         mount::move_mount(tree.as_fd(), target.as_fd())?;
     }
-    nix::sys::stat::fchmod(&cover, Mode::from_bits_truncate(stat.st_mode & 0o7777))?;
+    // By name: the descriptor of a mount is an O_PATH one, which fchmod(2) refuses (EBADF).
+    let mode = Mode::from_bits_truncate(stat.st_mode & 0o7777);
+    nix::sys::stat::fchmodat(&cover, c".", mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
     Ok(cover)
 }
 
