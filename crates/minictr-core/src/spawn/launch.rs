@@ -52,6 +52,8 @@ pub(super) struct Launch {
     pub(super) cleanup_failed: Option<Error>,
     pub(super) journaled: bool,
     pub(super) aborted: bool,
+    /// The signal that a SIGKILL of ours stands for.
+    ended_by: Option<i32>,
     timed_out: bool,
     cpu_time_exceeded: bool,
     begun: Instant,
@@ -90,6 +92,7 @@ impl Launch {
             cleanup_failed: None,
             journaled: false,
             aborted: false,
+            ended_by: None,
             timed_out: false,
             cpu_time_exceeded: false,
             begun,
@@ -118,6 +121,21 @@ impl Launch {
             Some(child) => process::pidfd_send_signal(child.pidfd.as_fd(), signal),
             None => Err(Errno::ESRCH),
         }
+    }
+
+    /// Sends a signal to the first process, which ends by it where it would anywhere else: the
+    /// kernel drops signals that the first process of a pid namespace has no handler for.
+    pub(super) fn signal_as_any(&mut self, signal: i32) -> Result<(), Errno> {
+        let Some(child) = &self.child else { return Err(Errno::ESRCH) };
+        let dropped = self.plan.own_pid_namespace
+            && self.phase == Phase::Running
+            && ends_by_default(signal)
+            && has_default_disposition(child.pid, signal);
+        if dropped {
+            self.ended_by.get_or_insert(signal);
+            return self.signal(libc::SIGKILL);
+        }
+        self.signal(signal)
     }
 
     /// SIGKILL for everything in the container.
@@ -235,6 +253,9 @@ impl Launch {
             cpu_system_us: result.system_us,
             peak_memory_bytes: result.max_rss_bytes,
         };
+        if result.signal == Some(libc::SIGKILL) && self.ended_by.is_some() {
+            exit.signal = self.ended_by;
+        }
         if let Some(cgroup) = &self.cgroup {
             let usage = cgroup.final_usage();
             exit.oom_killed = usage.oom_kills > 0;
@@ -248,4 +269,33 @@ impl Launch {
         }
         exit
     }
+}
+
+/// Whether a signal's default action ends a process, `signal(7)`.
+fn ends_by_default(signal: i32) -> bool {
+    !matches!(
+        signal,
+        0 | libc::SIGCHLD
+            | libc::SIGCONT
+            | libc::SIGSTOP
+            | libc::SIGTSTP
+            | libc::SIGTTIN
+            | libc::SIGTTOU
+            | libc::SIGURG
+            | libc::SIGWINCH
+            | libc::SIGKILL
+    )
+}
+
+/// Whether a process neither catches, ignores nor blocks a signal, `/proc/PID/status`.
+fn has_default_disposition(pid: i32, signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    let bit = 1u64 << (signal - 1).clamp(0, 63);
+    ["SigBlk:", "SigIgn:", "SigCgt:"].iter().all(|field| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask & bit == 0)
+    })
 }

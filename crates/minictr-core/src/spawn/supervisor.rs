@@ -377,29 +377,25 @@ impl Supervisor {
     }
 
     fn launch_of(&self, id: LaunchId) -> Result<&Launch> {
-        self.index.get(&id).and_then(|slot| self.launches[*slot].as_ref()).ok_or_else(|| {
-            Error::new(ErrorCode::WrongState, "find running container:", "it has ended")
-        })
+        self.index.get(&id).and_then(|slot| self.launches[*slot].as_ref()).ok_or_else(ended)
     }
 
-    /// Sends a signal to the container's first process, or to everything in it.
+    /// Sends a signal to the container's first process, or SIGKILL to everything in it.
     ///
-    /// A signal for everything is SIGKILL, whatever `signal` says, unless the container shares its
-    /// pid namespace and has no cgroup.
+    /// A signal that would end an ordinary process ends the first process of a pid namespace too,
+    /// though the kernel drops it there: the container then ends as if by that signal.
     ///
     /// # Errors
     /// `WrongState` once it has ended.
     pub fn kill(&mut self, id: LaunchId, signal: i32, whole_container: bool) -> Result<()> {
-        let launch = self.launch_of(id)?;
+        let slot = self.index.get(&id).copied();
+        let launch = slot.and_then(|slot| self.launches[slot].as_mut()).ok_or_else(ended)?;
         if whole_container {
             launch.kill_whole();
             return Ok(());
         }
-        launch.signal(signal).context(
-            ErrorCode::WrongState,
-            "signal",
-            format!("container `{}`", launch.request.id),
-        )
+        let object = format!("container `{}`", launch.request.id);
+        launch.signal_as_any(signal).context(ErrorCode::WrongState, "signal", object)
     }
 
     /// Kills a launch wherever it is, being set up or running.
@@ -683,6 +679,10 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.kill_all();
     }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorCode::WrongState, "find running container:", "it has ended")
 }
 
 /// A socket between this process and a child: messages stay whole, and its end is seen.

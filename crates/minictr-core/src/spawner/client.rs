@@ -27,7 +27,7 @@ pub struct Client {
 pub enum Heard {
     /// Nothing more for now.
     Nothing,
-    /// An event with its descriptors.
+    /// An event with its descriptors; none where this process had no room for them.
     Event(Event, Vec<OwnedFd>),
     /// It has ended.
     End,
@@ -105,15 +105,17 @@ impl Client {
     pub fn hear(&self, receiver: &mut Receiver) -> Heard {
         match receiver.receive(self.socket.as_fd()) {
             Ok(Received::Nothing) => Heard::Nothing,
-            Ok(Received::Message(length, fds)) => {
-                match serde_json::from_slice(receiver.message(length)) {
-                    Ok(event) => Heard::Event(event, fds),
-                    Err(_) => Heard::Nothing,
-                }
-            }
-            // A message whose descriptors found no room here is lost, and with it a container's
-            // handle: better to start over than to lose sight of one.
+            Ok(Received::Message(length, fds)) => Self::event(receiver.message(length), fds),
+            Ok(Received::Cut(length)) => Self::event(receiver.message(length), Vec::new()),
             Ok(Received::End) | Err(_) => Heard::End,
+        }
+    }
+
+    fn event(message: &[u8], fds: Vec<OwnedFd>) -> Heard {
+        match serde_json::from_slice(message) {
+            Ok(event) => Heard::Event(event, fds),
+            // Of another version of the helper, which can't be: the package holds both.
+            Err(_) => Heard::End,
         }
     }
 

@@ -220,6 +220,8 @@ pub enum Received {
     End,
     /// A message is in the buffer: its length, and what came beside it.
     Message(usize, Vec<OwnedFd>),
+    /// As `Message`, but this process had no room for all of its descriptors.
+    Cut(usize),
 }
 
 /// A buffer for messages.
@@ -238,7 +240,7 @@ impl Receiver {
     /// Takes the next message without blocking.
     ///
     /// # Errors
-    /// EMSGSIZE for one that was cut off, descriptors included: EMFILE looks like that.
+    /// EMSGSIZE for one longer than the protocol's longest.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Received, Errno> {
         let mut space = nix::cmsg_space!([i32; 253]);
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -255,8 +257,11 @@ impl Receiver {
                 fds.extend(raw.into_iter().map(crate::sys::own_received));
             }
         }
-        if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        if message.flags.contains(MsgFlags::MSG_TRUNC) {
             return Err(Errno::EMSGSIZE);
+        }
+        if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+            return Ok(Received::Cut(message.bytes));
         }
         Ok(if message.bytes == 0 { Received::End } else { Received::Message(message.bytes, fds) })
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::protocol::{Message, Received, Receiver, Request, send};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::spawn::{Emitted, Event, LaunchRequest, Supervisor};
 use crate::spec::parse_json;
 
@@ -82,6 +82,7 @@ impl Server {
             match self.receiver.receive(self.control.as_fd()) {
                 Ok(Received::Nothing) => return true,
                 Ok(Received::Message(length, fds)) => self.handle(length, fds),
+                Ok(Received::Cut(length)) => self.refuse(length),
                 Ok(Received::End) | Err(_) => return false,
             }
         }
@@ -110,6 +111,17 @@ impl Server {
             }
             // From a client of another version: there is no launch to tell it about.
             Err(_) => {}
+        }
+    }
+
+    /// A launch whose descriptors this process has no room for fails alone.
+    fn refuse(&mut self, length: usize) {
+        let request = Request::decode(self.receiver.message(length), &mut Vec::new());
+        if let Ok(Request::Launch { launch, .. }) = request {
+            let error = Error::new(ErrorCode::ResourceExhausted, "take over", "the container's descriptors")
+                .errno(Errno::EMFILE)
+                .hint("too many containers at once for the limit on open files: `ulimit -n`");
+            self.say(Event::Failed { launch, error });
         }
     }
 
