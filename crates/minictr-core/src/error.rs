@@ -50,6 +50,8 @@ pub enum ErrorCode {
     ResourceExhausted,
     /// The start took longer than its timeout.
     StartTimeout,
+    /// The program ran longer, or used more CPU time, than it was given.
+    TimedOut,
     /// The start was aborted by the caller.
     Aborted,
     /// The helper process ended while calls were in flight.

@@ -1,1 +1,10 @@
-//! Node binding.
+//! The Node-API addon: conversions, and the one thread that listens to the spawner.
+//!
+//! It holds no policy: a request goes to the spawner as the JSON that TypeScript made, events come
+//! back as JSON. Nothing here waits on the JavaScript thread or occupies libuv's pool.
+
+mod failure;
+mod foreground;
+mod hub;
+mod session;
+mod terminal;

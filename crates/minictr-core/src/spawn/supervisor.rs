@@ -439,9 +439,11 @@ impl Supervisor {
     pub fn watch_writes(&mut self, fd: BorrowedFd<'_>, token: u32, writes: bool) -> Result<()> {
         let mut interest = EpollFlags::EPOLLIN;
         interest.set(EpollFlags::EPOLLOUT, writes);
-        self.epoll
-            .modify(fd, &mut EpollEvent::new(interest, OWNER | u64::from(token)))
-            .context(ErrorCode::ResourceExhausted, "watch", "a descriptor")
+        self.epoll.modify(fd, &mut EpollEvent::new(interest, OWNER | u64::from(token))).context(
+            ErrorCode::ResourceExhausted,
+            "watch",
+            "a descriptor",
+        )
     }
 
     /// Takes a descriptor of the owner's out of the wait.

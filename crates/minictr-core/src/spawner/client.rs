@@ -27,8 +27,8 @@ pub struct Client {
 pub enum Heard {
     /// Nothing more for now.
     Nothing,
-    /// An event with its descriptors; none where this process had no room for them.
-    Event(Event, Vec<OwnedFd>),
+    /// An event, its JSON, and its descriptors; none where this process had no room for them.
+    Event(Event, String, Vec<OwnedFd>),
     /// It has ended.
     End,
 }
@@ -40,13 +40,9 @@ impl Client {
     /// # Errors
     /// `SpawnerUnavailable`.
     pub fn start(image: &Image) -> Result<Self> {
-        let (socket, theirs) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .context(ErrorCode::ResourceExhausted, "make socket to", "the spawner")?;
+        let (socket, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .context(ErrorCode::ResourceExhausted, "make socket to", "the spawner")?;
         // Refused beyond net.core.wmem_max: then it is that.
         let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
         let start = |program: std::path::PathBuf, theirs: OwnedFd| {
@@ -112,8 +108,9 @@ impl Client {
     }
 
     fn event(message: &[u8], fds: Vec<OwnedFd>) -> Heard {
-        match serde_json::from_slice(message) {
-            Ok(event) => Heard::Event(event, fds),
+        let json = String::from_utf8_lossy(message).into_owned();
+        match serde_json::from_str(&json) {
+            Ok(event) => Heard::Event(event, json, fds),
             // Of another version of the helper, which can't be: the package holds both.
             Err(_) => Heard::End,
         }

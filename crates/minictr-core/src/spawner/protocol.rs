@@ -163,14 +163,23 @@ impl Reader<'_> {
 
 /// Memory that holds `json`, sealed: the reader sees what was checked, whatever the sender does
 /// later.
-fn in_memory(json: &[u8]) -> Result<OwnedFd> {
+///
+/// # Errors
+/// `ResourceExhausted`.
+pub fn in_memory(json: &[u8]) -> Result<OwnedFd> {
     let what = "memory for a large request";
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let fd = memfd_create(c"minictr-request", flags)
-        .context(ErrorCode::ResourceExhausted, "make", what)?;
+    let fd = memfd_create(c"minictr-request", flags).context(
+        ErrorCode::ResourceExhausted,
+        "make",
+        what,
+    )?;
     let mut file = std::fs::File::from(fd);
-    std::io::Write::write_all(&mut file, json)
-        .context(ErrorCode::ResourceExhausted, "fill", what)?;
+    std::io::Write::write_all(&mut file, json).context(
+        ErrorCode::ResourceExhausted,
+        "fill",
+        what,
+    )?;
     let fd = OwnedFd::from(file);
     image_seal(fd.as_fd()).context(ErrorCode::Internal, "seal", what)?;
     Ok(fd)
@@ -185,7 +194,11 @@ pub(super) fn image_seal(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     fcntl(fd, FcntlArg::F_ADD_SEALS(seals)).map(drop)
 }
 
-fn from_memory(fd: OwnedFd) -> Result<Vec<u8>> {
+/// Reads what [`in_memory`] wrote.
+///
+/// # Errors
+/// `InvalidArgument` for over 16 MiB, `Internal`.
+pub fn from_memory(fd: OwnedFd) -> Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::from(fd);
     let what = "a large request";

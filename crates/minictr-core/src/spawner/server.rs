@@ -118,9 +118,13 @@ impl Server {
     fn refuse(&mut self, length: usize) {
         let request = Request::decode(self.receiver.message(length), &mut Vec::new());
         if let Ok(Request::Launch { launch, .. }) = request {
-            let error = Error::new(ErrorCode::ResourceExhausted, "take over", "the container's descriptors")
-                .errno(Errno::EMFILE)
-                .hint("too many containers at once for the limit on open files: `ulimit -n`");
+            let error = Error::new(
+                ErrorCode::ResourceExhausted,
+                "take over",
+                "the container's descriptors",
+            )
+            .errno(Errno::EMFILE)
+            .hint("too many containers at once for the limit on open files: `ulimit -n`");
             self.say(Event::Failed { launch, error });
         }
     }

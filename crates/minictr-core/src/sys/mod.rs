@@ -6,7 +6,7 @@
 //! them may be called between clone and exec.
 #![expect(unsafe_code, reason = "raw system calls are made here, and only here")]
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub mod clone;
 pub mod mount;
@@ -25,4 +25,19 @@ pub fn own_received(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel installed this descriptor for us while delivering the message, and the
     // callers hand each over exactly once, right after receiving it.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A descriptor that a caller in another language names by its number; `None` where it isn't open.
+///
+/// The number's owner can close it at any time, so the borrow is good for the calls right after.
+#[must_use]
+pub fn borrow_of_caller<'fd>(fd: RawFd) -> Option<BorrowedFd<'fd>> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the number isn't -1. Whether it is open is asked of the kernel next, which is a
+    // well-defined question for any number; a later close by its owner makes calls on it fail with
+    // EBADF or reach what was opened since, never memory.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    nix::fcntl::fcntl(borrowed, nix::fcntl::FcntlArg::F_GETFD).ok().map(|_| borrowed)
 }

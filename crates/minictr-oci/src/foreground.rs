@@ -1,0 +1,161 @@
+//! One container with this process's own standard streams: what `minictr run` and `run` of a bundle
+//! do.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use minictr_core::error::{Context, Error, ErrorCode, Result};
+use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
+use minictr_core::sys::{self, process};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde::Deserialize;
+
+use crate::relay::Relay;
+use crate::render;
+
+/// What `minictr run` asks for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Foreground {
+    /// The container.
+    pub(crate) launch: LaunchRequest,
+    /// Whether the program reads this process's standard input.
+    #[serde(default)]
+    pub(crate) interactive: bool,
+    /// Whether failures are written as JSON.
+    #[serde(default)]
+    pub(crate) json_errors: bool,
+}
+
+/// The only launch of this process.
+const LAUNCH: u64 = 1;
+const SIGNALS: u32 = 1;
+/// Tokens from here on are the terminal relay's.
+const RELAY: u32 = 2;
+/// The token of the container's terminal.
+pub(crate) const MASTER_TOKEN: u32 = RELAY + 1;
+
+/// Signals that go to the container.
+const FORWARDED: &[Signal] = &[
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGCONT,
+];
+
+/// Runs the container to its end and returns the exit status: the program's, or 128 + N where signal
+/// N ended it.
+pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8> {
+    process::reset_signals();
+    let terminal = request.launch.has_terminal();
+    let timeout_ms = request.launch.timeout_ms;
+    let cpu_time_ms = request.launch.cpu_time_ms;
+    let mut fds = Vec::with_capacity(3 + preserved.len());
+    for fd in 0..3u32 {
+        request.launch.stdio[fd as usize] = None;
+        let wanted = !terminal && (fd != 0 || request.interactive);
+        if let (true, Some(stream)) = (wanted, sys::borrow_of_caller(fd as i32)) {
+            request.launch.stdio[fd as usize] = Some(fds.len() as u32);
+            fds.push(stream.try_clone_to_owned().context(
+                ErrorCode::ResourceExhausted,
+                "copy",
+                "a standard stream",
+            )?);
+        }
+    }
+    request.launch.preserve_fds = (0..preserved.len()).map(|at| (fds.len() + at) as u32).collect();
+    fds.extend(preserved);
+
+    let mut supervisor = Supervisor::new()?;
+    supervisor.allow_blocking();
+    let mut relay = terminal.then(|| Relay::new(request.interactive));
+    let mut mask: SigSet = FORWARDED.iter().copied().collect();
+    mask.add(Signal::SIGWINCH);
+    mask.thread_block().context(ErrorCode::Internal, "block", "signals")?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context(ErrorCode::ResourceExhausted, "make", "signal descriptor")?;
+    supervisor.watch(signals.as_fd(), SIGNALS)?;
+    if let (Some(process), Some(relay)) = (&mut request.launch.spec.process, &relay)
+        && process.console_size.is_none()
+    {
+        process.console_size = relay.size();
+    }
+    supervisor.launch(LAUNCH, request.launch, fds);
+
+    let mut events = Vec::new();
+    loop {
+        for token in supervisor.wait(&mut events)? {
+            match token {
+                SIGNALS => forward(&mut supervisor, &signals, relay.as_ref()),
+                token => {
+                    if let Some(relay) = &mut relay {
+                        relay.ready(&mut supervisor, token - RELAY)?;
+                    }
+                }
+            }
+        }
+        for emitted in events.drain(..) {
+            match emitted.event {
+                Event::Started { .. } => {
+                    if let (Some(relay), Some(master)) =
+                        (&mut relay, emitted.fds.into_iter().nth(1))
+                    {
+                        relay.connect(&mut supervisor, master, RELAY)?;
+                    }
+                }
+                Event::Failed { error, .. } => return Err(error),
+                Event::Exited { exit, .. } => {
+                    if let Some(mut relay) = relay.take() {
+                        relay.drain();
+                    }
+                    return Ok(status(&exit, timeout_ms, cpu_time_ms));
+                }
+                Event::Stats { .. } | Event::RequestFailed { .. } => {}
+            }
+        }
+    }
+}
+
+fn forward(supervisor: &mut Supervisor, signals: &SignalFd, relay: Option<&Relay>) {
+    while let Ok(Some(info)) = signals.read_signal() {
+        let signal = info.ssi_signo as i32;
+        if signal == Signal::SIGWINCH as i32 {
+            if let Some(relay) = relay {
+                relay.resize();
+            }
+            continue;
+        }
+        // It has ended meanwhile: its event is next.
+        let _ = supervisor.kill(LAUNCH, signal, false);
+    }
+}
+
+/// The exit status, after saying what the program can't say itself.
+fn status(exit: &Exit, timeout_ms: Option<u64>, cpu_time_ms: Option<u64>) -> u8 {
+    if exit.timed_out {
+        let after = timeout_ms.unwrap_or(0);
+        let what = format!("after {after} ms: it was killed");
+        render::error(&Error::new(ErrorCode::TimedOut, "time out", what));
+    } else if exit.cpu_time_exceeded {
+        let after = cpu_time_ms.unwrap_or(0);
+        let what = format!("of {after} ms: it was killed");
+        render::error(&Error::new(ErrorCode::TimedOut, "use up the CPU time", what));
+    } else if exit.oom_killed {
+        let error = Error::new(
+            ErrorCode::ResourceExhausted,
+            "run",
+            "within the memory limit: the kernel killed a process of the container",
+        )
+        .hint("give it more with `--memory`");
+        render::error(&error);
+    }
+    match (exit.code, exit.signal) {
+        (Some(code), _) => code as u8,
+        (None, Some(signal)) => (128 + signal) as u8,
+        (None, None) => 125,
+    }
+}

@@ -1,0 +1,74 @@
+//! Makes this process's own executable unreachable before a container could reach for it.
+//!
+//! A container can make us execute `/proc/self/exe`, or look at a process of ours that joins it; if
+//! the file behind that link were the one on disk, root in a container could overwrite it
+//! (CVE-2019-5736). So the process executes itself once more: from a detached read-only mount of the
+//! file where it has the privilege, which costs nothing to make, otherwise from sealed memory.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use minictr_core::error::{Context, Error, ErrorCode, Result};
+use minictr_core::spawner::image::Image;
+use minictr_core::sys::mount::{
+    MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE, mount_setattr, open_tree,
+};
+use minictr_core::sys::openat2::cwd;
+use minictr_core::sys::process::{CStringArray, execve_fd};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
+/// Returns once this process runs from a file that nobody can write; by executing it again where it
+/// doesn't yet.
+pub(crate) fn executable() -> Result<()> {
+    let own = File::open("/proc/self/exe").context(
+        ErrorCode::Security,
+        "open",
+        "this process's own executable",
+    )?;
+    if is_protected(&own) {
+        return Ok(());
+    }
+    drop(own);
+    let arguments = strings(std::env::args_os());
+    let environment = strings(std::env::vars_os().map(|(name, value)| {
+        let mut entry = name;
+        entry.push("=");
+        entry.push(value);
+        entry
+    }));
+    if let Ok(mount) = read_only_mount() {
+        execve_fd(mount.as_fd(), &arguments, &environment);
+    }
+    let image = Image::load(Path::new("/proc/self/exe"))?;
+    if let Some(memory) = image.memory() {
+        let errno = execve_fd(memory.as_fd(), &arguments, &environment);
+        return Err(Error::new(ErrorCode::Security, "execute", "a sealed copy of this program")
+            .errno(errno));
+    }
+    Err(Error::new(ErrorCode::Security, "protect", "this program's file from containers")
+        .hint("this machine forbids executing memory (`vm.memfd_noexec`), and mounting it read-only needs root"))
+}
+
+fn is_protected(own: &File) -> bool {
+    let read_only = fstatvfs(own).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    let sealed = fcntl(own, FcntlArg::F_GET_SEALS)
+        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_WRITE));
+    read_only || sealed
+}
+
+fn read_only_mount() -> Result<OwnedFd, Errno> {
+    let mount = open_tree(cwd(), c"/proc/self/exe", OPEN_TREE_CLONE)?;
+    let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    mount_setattr(mount.as_fd(), 0, &attr)?;
+    Ok(mount)
+}
+
+fn strings(list: impl Iterator<Item = std::ffi::OsString>) -> CStringArray {
+    use std::os::unix::ffi::OsStringExt;
+    CStringArray::new(
+        list.filter_map(|text| std::ffi::CString::new(text.into_vec()).ok()).collect(),
+    )
+}
