@@ -7,6 +7,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import type * as binding from '../index.js';
@@ -59,6 +60,9 @@ function resolve(specifier: string): string | undefined {
 export function loadNative(): Native {
   if (process.platform !== 'linux') {
     throw new Error(`minictr runs Linux containers and needs Linux; this is ${process.platform}`);
+  }
+  if (release().endsWith('-Microsoft')) {
+    throw new Error('minictr needs a Linux kernel, which WSL 1 does not have; use WSL 2');
   }
   // Bundled, this file is in dist/; compiled alone, for tests, it is in build/ts/.
   let addonPath = resolve('../native/minictr.node') ?? resolve('../../native/minictr.node');

@@ -97,25 +97,6 @@ describe('installed from tarballs', { skip: platform === undefined && 'not built
     });
   }
 
-  test('without a platform package the import fails with one sentence', () => {
-    const folder = install(parent, 'alone', [main]);
-    const { status, stderr } = finish(folder, process.execPath, [
-      '--input-type=module',
-      '--eval=try { await import("minictr") } catch (error) { console.error(error.message); process.exit(3) }',
-    ]);
-    assert.equal(status, 3);
-    assert.match(
-      stderr,
-      /^minictr has no native part for this machine: .*`@minictr\/linux-\S+`.*\n$/,
-    );
-    const cli = finish(folder, 'npx', ['--no-install', 'minictr', 'run', './hello']);
-    assert.equal(cli.status, 125);
-    assert.match(
-      cli.stderr,
-      /^error: minictr has no native part for this machine: .*\n(hint: .*\n)?$/,
-    );
-  });
-
   test('the types compile in a strict project that checks its libraries', () => {
     const folder = install(parent, 'types', [main, native]);
     const types = join(root, 'node_modules/@types');
