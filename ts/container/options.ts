@@ -1,0 +1,233 @@
+/**
+ * What `run()` takes. Every option is plain data; the CLI's options map onto these one by one.
+ */
+import type { Readable, Writable } from 'node:stream';
+
+/** A size in bytes, or a string such as `'512m'` (units b, k, m, g, t, of 1024). */
+export type Size = number | string;
+
+/** A directory or file of the host in the container. */
+export interface BindMount {
+  /** Path on the host; a relative one is taken from the working directory of this process. */
+  bind: string;
+  /** Default false. */
+  readonly?: boolean;
+  /** How mounts made later on either side are seen on the other; default `'private'`. */
+  propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared';
+  /** Whether the mounts below the path come along; default true. */
+  recursive?: boolean;
+}
+
+/** Memory as a directory. */
+export interface TmpfsMount {
+  tmpfs:
+    | true
+    | {
+        /** Most that it may hold; default half of the machine's memory. */
+        size?: Size;
+        /** Permission bits; default 0o1777. */
+        mode?: number;
+        /** Options of mount(8) besides, such as `'exec'`. */
+        options?: readonly string[];
+      };
+}
+
+/** What is mounted at a path of the container: a host path, or one of the two objects. */
+export type Mount = string | BindMount | TmpfsMount;
+
+/** Limits on what the container may use. */
+export interface Limits {
+  /** Memory. */
+  memory?: Size;
+  /** Memory plus swap; -1 for no limit on swap. */
+  memorySwap?: Size;
+  /** Memory that is left to it when memory is short. */
+  memoryReservation?: Size;
+  /** CPUs' worth of time, such as 1.5. */
+  cpus?: number;
+  /** Relative weight, 2 to 262144; default 1024. */
+  cpuShares?: number;
+  /** CPUs that it may run on, such as `'0-3,7'`. */
+  cpusetCpus?: string;
+  /** Memory nodes that it may use, such as `'0'`. */
+  cpusetMems?: string;
+  /** Processes and threads; -1 for no limit. Default 4096 where the machine lets us limit them. */
+  pids?: number;
+  /** CPU time of all its processes, milliseconds; then everything is killed. */
+  cpuTimeMs?: number;
+  /** Largest file that a process may write. */
+  fileSize?: Size;
+  /** Descriptors that a process may have open; default 1024, or the hard limit where that is less. */
+  openFiles?: number;
+  /** Other resource limits by name in lower case (`core`, `stack`, …): soft and hard, or one for both. */
+  ulimits?: Readonly<Record<string, number | { soft: number; hard: number }>>;
+}
+
+/** A seccomp profile as in the OCI runtime spec. */
+export interface SeccompProfile {
+  defaultAction: string;
+  defaultErrnoRet?: number;
+  architectures?: readonly string[];
+  flags?: readonly string[];
+  syscalls?: ReadonlyArray<{
+    names: readonly string[];
+    action: string;
+    errnoRet?: number;
+    args?: ReadonlyArray<{ index: number; value: number; valueTwo?: number; op: string }>;
+  }>;
+}
+
+/** What the container may do. Each switch that weakens isolation is named for what it gives up. */
+export interface Security {
+  /** Capabilities besides the default ones, such as `'NET_RAW'`, or `'ALL'`. */
+  capAdd?: readonly string[];
+  /** Default capabilities that it doesn't get, or `'ALL'`. */
+  capDrop?: readonly string[];
+  /** System call filter: the built-in allow-list (default), none, or a profile of your own. */
+  seccomp?: 'default' | 'unconfined' | SeccompProfile;
+  /** Lets set-user-ID programs and file capabilities give privileges. Default false. */
+  allowNewPrivileges?: boolean;
+  /** Every capability, no filter, nothing masked; still in a user namespace. Default false. */
+  privileged?: boolean;
+  /** Further paths that read as empty. */
+  mask?: readonly string[];
+  /** Default masked or read-only paths that stay as they are; `'ALL'` for all. */
+  unmask?: readonly string[];
+}
+
+/** How ids of the container relate to those of the host. */
+export type UserNamespace =
+  | 'auto'
+  | 'host'
+  | 'subordinate'
+  | {
+      uidMappings: ReadonlyArray<IdMapping>;
+      gidMappings: ReadonlyArray<IdMapping>;
+    };
+
+/** A line of an id map. */
+export interface IdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
+/** A namespace: one of its own, the host's, or an existing one by path. */
+export type NamespaceChoice = 'private' | 'host' | `/${string}`;
+
+/** A device of the host in the container: its path, or a different path there. */
+export type DeviceOption = string | { host: string; container?: string };
+
+/** Where the program's standard output or error goes. */
+export type OutputTarget =
+  'pipe' | 'inherit' | 'ignore' | number | Writable | { file: string; append?: boolean };
+
+/** Where the program's standard input comes from. */
+export type InputSource = 'pipe' | 'inherit' | 'ignore' | number | Readable | { file: string };
+
+/** What the container is, whoever runs it. */
+export interface ContainerOptions {
+  /** Directory that becomes `/`. */
+  rootfs: string;
+  /** Puts a private layer over the rootfs: everything is writable, nothing is kept. Default false. */
+  overlay?: boolean;
+  /** Makes `/` read-only. Default false. */
+  readonly?: boolean;
+  /** What else is there, by path in the container. */
+  mounts?: Readonly<Record<string, Mount>>;
+  /** Environment; nothing of this process's comes along. PATH, HOME and HOSTNAME have defaults. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Working directory in the container; default `/`. */
+  cwd?: string;
+  /** `name`, `uid`, `name:group` or `uid:gid`, looked up in the container; default root. */
+  user?: string | number;
+  /** Further groups, by name or number. */
+  groups?: ReadonlyArray<string | number>;
+  /** Host name; default the container's name. */
+  hostname?: string;
+  /** Name, also of its cgroup; default twelve random hexadecimal digits. */
+  name?: string;
+  limits?: Limits;
+  /** Ends everything after this many milliseconds, set-up included. */
+  timeoutMs?: number;
+  /** `'none'` (default): loopback only. `'host'`: the machine's own network. A path: that namespace. */
+  network?: 'none' | 'host' | `/${string}`;
+  security?: Security;
+  /** User namespace: ids nobody else uses (default), the host's, subordinate ids, or a map. */
+  userns?: UserNamespace;
+  /** Process namespace; default `'private'`. */
+  pid?: NamespaceChoice;
+  /** IPC namespace; default `'private'`. */
+  ipc?: NamespaceChoice;
+  /** Host name namespace; default `'private'`. */
+  uts?: NamespaceChoice;
+  /** Cgroup namespace; default `'private'`. */
+  cgroupns?: NamespaceChoice;
+  /** Runs a small init as pid 1 that reaps orphans and forwards signals. Default false. */
+  init?: boolean;
+  /** Devices of the host. */
+  devices?: readonly DeviceOption[];
+  /** Kernel parameters of the container's own namespaces, by dotted name. */
+  sysctls?: Readonly<Record<string, string | number>>;
+  /** Size of /dev/shm; default 64m. */
+  shmSize?: Size;
+  /** File mode creation mask, such as 0o022. */
+  umask?: number;
+  /** -1000 (never killed for memory) to 1000 (first). */
+  oomScoreAdj?: number;
+  /** Further lines of /etc/hosts: addresses by name. */
+  addHosts?: Readonly<Record<string, string>>;
+  /** Cgroup that the container's is made in; default this process's own. */
+  cgroupParent?: string;
+  /** Signal that `kill()` sends, by name or number; default SIGTERM. */
+  stopSignal?: NodeJS.Signals | number;
+}
+
+interface CommonRunOptions extends ContainerOptions {
+  /** Ends the container when aborted. */
+  signal?: AbortSignal;
+  /** `'utf8'` (default): strings. `'buffer'`: bytes. */
+  encoding?: 'utf8' | 'buffer';
+  /** Output as an array of lines. Default false. */
+  lines?: boolean;
+  /** Leaves the last newline of the output out. Default true. */
+  stripFinalNewline?: boolean;
+  /** Most bytes of output that are kept; more ends the container. Default 100,000,000. */
+  maxBuffer?: number;
+  /** Whether output is collected for the result. Default true. */
+  buffer?: boolean;
+  /** Rejects where the program fails (default), or resolves with the same fields. */
+  reject?: boolean;
+  /** Descriptors that the program gets as 3, 4, …; they stay open here. */
+  preserveFds?: readonly number[];
+}
+
+/** `run()` with streams. */
+export interface StreamRunOptions extends CommonRunOptions {
+  tty?: false;
+  /** What the program reads, then the end; instead of `stdin`. */
+  input?: string | Uint8Array | Readable;
+  stdin?: InputSource;
+  stdout?: OutputTarget;
+  stderr?: OutputTarget;
+  /** Collects both outputs in the order in which they came, as `all`. Default false. */
+  all?: boolean;
+}
+
+/** `run()` with a terminal: one stream for all, `stdout`. */
+export interface TerminalRunOptions extends CommonRunOptions {
+  /** A terminal, 80 by 24 or of the given size. */
+  tty: true | { columns: number; rows: number };
+  /** What is typed, then the end of input. */
+  input?: string | Uint8Array | Readable;
+  stdin?: 'pipe';
+  stdout?: 'pipe';
+  stderr?: 'pipe';
+  all?: never;
+}
+
+/** Options of `run()`. */
+export type RunOptions =
+  | (StreamRunOptions & { input?: never })
+  | (StreamRunOptions & { stdin?: never })
+  | TerminalRunOptions;

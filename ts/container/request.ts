@@ -1,0 +1,355 @@
+/**
+ * Options to a launch request: an OCI spec and the few launch options beside it.
+ */
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+
+import { invalid } from '../errors.js';
+import type {
+  ContainerOptions,
+  Mount,
+  NamespaceChoice,
+  SeccompProfile,
+  Security,
+  Size,
+} from './options.js';
+import { bytes } from './sizes.js';
+import {
+  ALL_CAPABILITIES,
+  CGROUP,
+  DEFAULT_CAPABILITIES,
+  DEFAULT_PATH,
+  DEFAULT_PIDS,
+  DEV,
+  HOST_MQUEUE,
+  HOST_PROC,
+  HOST_SYS,
+  MASKED_PATHS,
+  MQUEUE,
+  PROC,
+  READONLY_PATHS,
+  type SpecMount,
+  SYS,
+} from './template.js';
+
+/** What the core takes; `crates/minictr-core/src/spawn/request.rs` documents the fields. */
+export interface LaunchRequest {
+  id: string;
+  spec: Record<string, unknown>;
+  user?: string;
+  groups?: string[];
+  idMapping: 'auto' | 'spec' | 'subordinate';
+  overlay: boolean;
+  mountPoints: 'private';
+  seccomp: 'default' | 'spec';
+  init: boolean;
+  cgroup?: { parent?: string };
+  stdio?: Array<number | null>;
+  preserveFds?: number[];
+  timeoutMs?: number;
+  cpuTimeMs?: number;
+}
+
+/** The program, as it goes on beside the container's options. */
+export interface Program {
+  args: readonly string[];
+  terminal?: { columns: number; rows: number } | boolean;
+}
+
+const KINDS = ['pid', 'ipc', 'uts', 'cgroup'] as const;
+
+/** Builds the request for a container. Throws a `MinictrError` that names the option. */
+export function launchRequest(options: ContainerOptions, program: Program): LaunchRequest {
+  const id = options.name ?? randomBytes(6).toString('hex');
+  const security = options.security ?? {};
+  const [idMapping, mappings] = userNamespace(options);
+  const limits = options.limits ?? {};
+  const spec = {
+    ociVersion: '1.3.0',
+    root: { path: resolve(requireText(options.rootfs, 'rootfs')), readonly: options.readonly },
+    ...(choice(options.uts) === 'host' ? {} : { hostname: options.hostname ?? id }),
+    process: {
+      ...(program.terminal
+        ? {
+            terminal: true,
+            ...(typeof program.terminal === 'object' && {
+              consoleSize: { width: program.terminal.columns, height: program.terminal.rows },
+            }),
+          }
+        : {}),
+      cwd: options.cwd ?? '/',
+      env: environment(options, id, Boolean(program.terminal)),
+      args: program.args,
+      user: specUser(options),
+      capabilities: capabilities(security),
+      noNewPrivileges: !security.allowNewPrivileges,
+      rlimits: rlimits(options),
+      oomScoreAdj: options.oomScoreAdj,
+    },
+    mounts: mounts(options),
+    linux: {
+      ...mappings,
+      namespaces: namespaces(options),
+      resources: resources(options),
+      sysctl: sysctls(options),
+      seccomp: typeof security.seccomp === 'object' ? profile(security.seccomp) : undefined,
+      ...paths(security),
+    },
+  };
+  const user = named(options.user);
+  return {
+    id,
+    spec,
+    ...(user !== undefined && { user }),
+    ...(options.groups?.length && { groups: options.groups.map(String) }),
+    idMapping,
+    overlay: options.overlay ?? false,
+    mountPoints: 'private',
+    seccomp: (security.seccomp ?? 'default') === 'default' && !security.privileged ? 'default' : 'spec',
+    init: options.init ?? false,
+    ...(options.cgroupParent !== undefined && { cgroup: { parent: options.cgroupParent } }),
+    ...(options.timeoutMs !== undefined && { timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs') }),
+    ...(limits.cpuTimeMs !== undefined && {
+      cpuTimeMs: milliseconds(limits.cpuTimeMs, 'limits.cpuTimeMs'),
+    }),
+  };
+}
+
+function requireText(value: unknown, option: string): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw invalid('start container:', `option \`${option}\` is missing`, 'rootfs is the directory that becomes `/`');
+}
+
+function milliseconds(value: number, option: string): number {
+  if (Number.isFinite(value) && value > 0) return Math.max(1, Math.ceil(value));
+  throw invalid('use', `${option} ${value}: not a number of milliseconds above 0`);
+}
+
+function whole(value: number, option: string): number {
+  if (Number.isSafeInteger(value)) return value;
+  throw invalid('use', `${option} ${value}: not a whole number`);
+}
+
+/** `uid:gid` needs no look-up; anything else is found in the container's own files. */
+function ids(user: string | number | undefined): { uid: number; gid: number } | undefined {
+  const found = typeof user === 'string' ? /^(\d{1,10}):(\d{1,10})$/.exec(user) : null;
+  return found === null ? undefined : { uid: Number(found[1]), gid: Number(found[2]) };
+}
+
+function named(user: string | number | undefined): string | undefined {
+  if (user === undefined || ids(user) !== undefined) return undefined;
+  return String(user);
+}
+
+function specUser({ user, umask }: ContainerOptions): Record<string, unknown> {
+  const alone = typeof user === 'number' || /^\d+$/.test(user ?? '') ? { uid: Number(user), gid: 0 } : undefined;
+  return {
+    ...(ids(user) ?? alone ?? { uid: 0, gid: 0 }),
+    ...(umask !== undefined && { umask: whole(umask, 'umask') }),
+  };
+}
+
+function environment(options: ContainerOptions, id: string, terminal: boolean): string[] {
+  const given = options.env ?? {};
+  const entries: string[] = [];
+  if (given['PATH'] === undefined) entries.push(`PATH=${DEFAULT_PATH}`);
+  // Another user's home comes from the container's passwd.
+  if (given['HOME'] === undefined && named(options.user) === undefined) {
+    entries.push(ids(options.user) === undefined ? 'HOME=/root' : 'HOME=/');
+  }
+  if (given['HOSTNAME'] === undefined) entries.push(`HOSTNAME=${options.hostname ?? id}`);
+  if (terminal && given['TERM'] === undefined) entries.push('TERM=xterm');
+  for (const [name, value] of Object.entries(given)) {
+    if (name === '' || name.includes('=')) throw invalid('use', `environment variable \`${name}\``);
+    if (value !== undefined) entries.push(`${name}=${value}`);
+  }
+  return entries;
+}
+
+function capabilityNames(names: readonly string[]): string[] {
+  return names.map((name) => {
+    const upper = name.toUpperCase();
+    return upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
+  });
+}
+
+function capabilities({ capAdd = [], capDrop = [], privileged }: Security): Record<string, unknown> {
+  const add = capabilityNames(capAdd);
+  const drop = capabilityNames(capDrop);
+  const start =
+    privileged || add.includes('CAP_ALL') ? ALL_CAPABILITIES : drop.includes('CAP_ALL') ? [] : DEFAULT_CAPABILITIES;
+  const kept = start.filter((name) => !drop.includes(name));
+  const all = [...new Set([...kept, ...add.filter((name) => name !== 'CAP_ALL')])];
+  return { bounding: all, effective: all, permitted: all };
+}
+
+function rlimits({ limits = {} }: ContainerOptions): unknown[] {
+  const list: unknown[] = [];
+  const push = (name: string, soft: number, hard: number): void => {
+    // -1 is "no limit"; the spec writes that as the largest 64-bit number, which JSON of
+    // JavaScript can't: the core takes this one for it.
+    const value = (limit: number): number => (limit < 0 ? UNLIMITED : whole(limit, `limit ${name}`));
+    list.push({ type: `RLIMIT_${name.toUpperCase()}`, soft: value(soft), hard: value(hard) });
+  };
+  if (limits.openFiles !== undefined) push('NOFILE', limits.openFiles, limits.openFiles);
+  if (limits.fileSize !== undefined) {
+    const size = bytes(limits.fileSize, 'limits.fileSize');
+    push('FSIZE', size, size);
+  }
+  for (const [name, limit] of Object.entries(limits.ulimits ?? {})) {
+    if (typeof limit === 'number') push(name, limit, limit);
+    else push(name, limit.soft, limit.hard);
+  }
+  return list;
+}
+
+/** Stands for RLIM_INFINITY, 2^64 - 1, which a double can't hold exactly. */
+const UNLIMITED = 2 ** 64;
+
+function resources(options: ContainerOptions): Record<string, unknown> {
+  const limits = options.limits ?? {};
+  const size = (value: Size | undefined, option: string): number | undefined =>
+    value === undefined ? undefined : bytes(value, `limits.${option}`);
+  const memory = size(limits.memory, 'memory');
+  const swap = size(limits.memorySwap, 'memorySwap');
+  const reservation = size(limits.memoryReservation, 'memoryReservation');
+  const cpu: Record<string, unknown> = {};
+  if (limits.cpus !== undefined) {
+    if (!(limits.cpus > 0)) throw invalid('use', `limits.cpus ${limits.cpus}: not above 0`);
+    cpu['period'] = CPU_PERIOD_US;
+    cpu['quota'] = Math.max(1000, Math.round(limits.cpus * CPU_PERIOD_US));
+  }
+  if (limits.cpuShares !== undefined) cpu['shares'] = whole(limits.cpuShares, 'limits.cpuShares');
+  if (limits.cpusetCpus !== undefined) cpu['cpus'] = limits.cpusetCpus;
+  if (limits.cpusetMems !== undefined) cpu['mems'] = limits.cpusetMems;
+  const anyMemory = memory !== undefined || swap !== undefined || reservation !== undefined;
+  return {
+    ...(anyMemory && { memory: { limit: memory, swap, reservation } }),
+    ...(Object.keys(cpu).length > 0 && { cpu }),
+    ...(limits.pids !== undefined
+      ? { pids: { limit: whole(limits.pids, 'limits.pids') } }
+      : { pids: { limit: DEFAULT_PIDS } }),
+  };
+}
+
+/** What `docker run --cpus` uses. */
+const CPU_PERIOD_US = 100_000;
+
+function sysctls({ sysctls = {} }: ContainerOptions): Record<string, string> {
+  return Object.fromEntries(Object.entries(sysctls).map(([name, value]) => [name, String(value)]));
+}
+
+function profile(seccomp: SeccompProfile): SeccompProfile {
+  return seccomp;
+}
+
+function paths({ mask = [], unmask = [], privileged }: Security): Record<string, unknown> {
+  if (privileged || unmask.includes('ALL')) return { maskedPaths: mask };
+  const kept = (path: string): boolean => !unmask.includes(path);
+  return {
+    maskedPaths: [...MASKED_PATHS.filter(kept), ...mask],
+    readonlyPaths: READONLY_PATHS.filter(kept),
+  };
+}
+
+function choice(value: string | undefined): string {
+  return value ?? 'private';
+}
+
+function namespaces(options: ContainerOptions): unknown[] {
+  const list: unknown[] = [{ type: 'mount' }];
+  if (options.userns !== 'host') list.push({ type: 'user' });
+  const network = options.network ?? 'none';
+  if (network.startsWith('/')) list.push({ type: 'network', path: network });
+  else if (network === 'none') list.push({ type: 'network' });
+  else if (network !== 'host') {
+    throw invalid('use', `network \`${network}\``, "it is 'none', 'host' or the path of a network namespace");
+  }
+  for (const kind of KINDS) {
+    const option: NamespaceChoice = (kind === 'cgroup' ? options.cgroupns : options[kind]) ?? 'private';
+    if (option.startsWith('/')) list.push({ type: kind, path: option });
+    else if (option === 'private') list.push({ type: kind });
+    else if (option !== 'host') {
+      throw invalid('use', `${kind} namespace \`${option}\``, "it is 'private', 'host' or a path");
+    }
+  }
+  return list;
+}
+
+function userNamespace({
+  userns = 'auto',
+}: ContainerOptions): [LaunchRequest['idMapping'], Record<string, unknown>] {
+  if (typeof userns === 'object') {
+    return ['spec', { uidMappings: userns.uidMappings, gidMappings: userns.gidMappings }];
+  }
+  if (userns === 'auto' || userns === 'subordinate') return [userns, {}];
+  if (userns === 'host') return ['spec', {}];
+  throw invalid('use', `userns \`${String(userns)}\``, "it is 'auto', 'host', 'subordinate' or a map");
+}
+
+function mounts(options: ContainerOptions): SpecMount[] {
+  const size = options.shmSize === undefined ? '64m' : bytes(options.shmSize, 'shmSize');
+  const list: SpecMount[] = [
+    choice(options.pid) === 'host' ? HOST_PROC : PROC,
+    ...DEV,
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`],
+    },
+    choice(options.ipc) === 'host' ? HOST_MQUEUE : MQUEUE,
+    (options.network ?? 'none') === 'none' ? SYS : HOST_SYS,
+    ...(choice(options.cgroupns) === 'host' ? [] : [CGROUP]),
+  ];
+  const given = Object.entries(options.mounts ?? {});
+  // A mount inside another must come after it, in whatever order they were named.
+  given.sort(([a], [b]) => depth(a) - depth(b));
+  for (const [target, mount] of given) list.push(specMount(target, mount));
+  for (const device of options.devices ?? []) {
+    const host = typeof device === 'string' ? device : device.host;
+    const container = (typeof device === 'string' ? undefined : device.container) ?? host;
+    list.push({ destination: container, type: 'bind', source: resolve(host), options: ['bind', 'nosuid', 'noexec'] });
+  }
+  return list;
+}
+
+function depth(path: string): number {
+  return path.split('/').filter((part) => part !== '').length;
+}
+
+function specMount(target: string, mount: Mount): SpecMount {
+  if (!target.startsWith('/')) {
+    throw invalid('mount on', `\`${target}\`: not absolute`, 'keys of `mounts` are paths in the container');
+  }
+  if (typeof mount === 'object' && 'tmpfs' in mount) {
+    const settings = mount.tmpfs === true ? {} : mount.tmpfs;
+    return {
+      destination: target,
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: [
+        'nosuid',
+        'nodev',
+        ...(settings.options ?? []),
+        `mode=${(settings.mode ?? 0o1777).toString(8)}`,
+        ...(settings.size === undefined ? [] : [`size=${bytes(settings.size, 'tmpfs size')}`]),
+      ],
+    };
+  }
+  const bind = typeof mount === 'string' ? { bind: mount } : mount;
+  const recursive = bind.recursive ?? true;
+  return {
+    destination: target,
+    type: 'bind',
+    source: resolve(bind.bind),
+    options: [
+      recursive ? 'rbind' : 'bind',
+      recursive ? 'ridmap' : 'idmap',
+      'nosuid',
+      'nodev',
+      ...(bind.readonly ? [recursive ? 'rro' : 'ro'] : []),
+      bind.propagation ?? 'rprivate',
+    ],
+  };
+}

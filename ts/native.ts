@@ -1,0 +1,160 @@
+/**
+ * The native part, once per JavaScript environment: the only importer of the binding.
+ *
+ * Worker threads are environments of their own; each has its session, all share one spawner.
+ */
+import type { BindingLaunch, BindingSession } from '../index.js';
+import { fromBinding, MinictrError } from './errors.js';
+import { loadNative, type Native } from './load-native.js';
+
+/** What the core says about a container. */
+export type NativeEvent =
+  | { kind: 'started'; launch: number; pid: number }
+  | { kind: 'failed'; launch: number; error: ConstructorParameters<typeof MinictrError>[0] }
+  | { kind: 'exited'; launch: number; exit: NativeExit }
+  | { kind: 'stats'; launch: number; token: number; stats: Record<string, number | null> }
+  | {
+      kind: 'requestFailed';
+      launch: number;
+      token: number;
+      error: ConstructorParameters<typeof MinictrError>[0];
+    };
+
+/** How a container ended; `crates/minictr-core/src/spawn/event.rs` documents the fields. */
+export interface NativeExit {
+  code: number | null;
+  signal: number | null;
+  timedOut: boolean;
+  cpuTimeExceeded: boolean;
+  oomKilled: boolean;
+  durationUs: number;
+  cpuUserUs: number;
+  cpuSystemUs: number;
+  peakMemoryBytes: number;
+}
+
+/** Gets every event of one container; `fd` is the terminal's master with `started`, else -1. */
+export type EventHandler = (event: NativeEvent, fd: number) => void;
+
+let native: Native | undefined;
+let session: BindingSession | undefined;
+const handlers = new Map<number, EventHandler>();
+
+/**
+ * Holds the event loop while a container is attached; the binding itself never does. A timer that
+ * hardly ever fires is the cheapest handle there is.
+ */
+let keepAlive: NodeJS.Timeout | undefined;
+
+/** The two native files, loaded at the first need. */
+export function nativePart(): Native {
+  native ??= loadNative();
+  return native;
+}
+
+function theSession(): BindingSession {
+  if (session === undefined) {
+    const { addon, helperPath } = nativePart();
+    session = new addon.BindingSession(helperPath, (launch, _kind, payload, fd) => {
+      const handler = handlers.get(launch);
+      if (handler === undefined) return;
+      const event = JSON.parse(payload) as NativeEvent;
+      if (event.kind === 'exited' || event.kind === 'failed') forget(launch);
+      handler(event, fd);
+    });
+  }
+  return session;
+}
+
+function forget(launch: number): void {
+  handlers.delete(launch);
+  if (handlers.size === 0) keepAlive?.unref();
+}
+
+/** Refuses where Node's permission model lets this process start no others: the addon is no way around it. */
+function checkPermission(): void {
+  const permission = (process as { permission?: { has(scope: string): boolean } }).permission;
+  if (permission === undefined || permission.has('child')) return;
+  throw new MinictrError({
+    code: 'PERMISSION_DENIED',
+    operation: 'start container:',
+    object: "Node's permission model forbids starting processes",
+    hint: 'run node with `--allow-child-process` as well as `--allow-addons`',
+  });
+}
+
+/** Starts a container. Throws a `MinictrError`; everything later comes to `handler`. */
+export function launch(
+  request: string,
+  stdio: [number, number, number],
+  preserveFds: readonly number[],
+  handler: EventHandler,
+): BindingLaunch {
+  checkPermission();
+  try {
+    const started = theSession().launch(request, stdio, [...preserveFds]);
+    handlers.set(started.launch, handler);
+    keepAlive ??= setInterval(() => {}, 2 ** 31 - 1);
+    keepAlive.ref();
+    return started;
+  } catch (thrown) {
+    throw fromBinding(thrown);
+  }
+}
+
+/** Sends a signal to a container's first process, or SIGKILL to all of it; false once it has ended. */
+export function kill(launch: number, signal: number, wholeContainer: boolean): boolean {
+  if (!handlers.has(launch)) return false;
+  try {
+    theSession().kill(launch, signal, wholeContainer);
+    return true;
+  } catch {
+    // It has ended; its event is on the way.
+    return false;
+  }
+}
+
+/** Ends a container wherever it is. */
+export function abort(launch: number): void {
+  if (!handlers.has(launch)) return;
+  try {
+    theSession().abort(launch);
+  } catch {
+    // It has ended; its event is on the way.
+  }
+}
+
+/** Asks for statistics; they come as an event with this token. */
+export function requestStats(launch: number, token: number): void {
+  try {
+    theSession().stats(launch, token);
+  } catch (thrown) {
+    throw fromBinding(thrown);
+  }
+}
+
+/** Sets the size of a container's terminal. */
+export function resizeTerminal(fd: number, columns: number, rows: number): void {
+  try {
+    nativePart().addon.resizeTerminal(fd, columns, rows);
+  } catch (thrown) {
+    throw fromBinding(thrown);
+  }
+}
+
+/** Replaces this process with the native helper, which runs one container in the foreground. */
+export function execForeground(request: string, preserveFds: readonly number[]): never {
+  checkPermission();
+  const { addon, helperPath } = nativePart();
+  try {
+    addon.execForeground(helperPath, request, [...preserveFds]);
+  } catch (thrown) {
+    throw fromBinding(thrown);
+  }
+  throw new MinictrError({ code: 'INTERNAL', operation: 'replace', object: 'this process' });
+}
+
+/** Version of the core with the commit of its sources. */
+export function coreVersion(): string {
+  return nativePart().addon.coreVersion();
+}
