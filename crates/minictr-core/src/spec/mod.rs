@@ -163,9 +163,35 @@ pub struct Rlimit {
     #[serde(rename = "type")]
     pub kind: String,
     /// Soft limit; `u64::MAX` is unlimited.
+    #[serde(deserialize_with = "limit")]
     pub soft: u64,
     /// Hard limit; `u64::MAX` is unlimited.
+    #[serde(deserialize_with = "limit")]
     pub hard: u64,
+}
+
+/// A limit, of which "unlimited" is a number that JavaScript can only round: 2^64.
+fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Limit;
+    impl serde::de::Visitor<'_> for Limit {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a limit from 0 to 2^64")
+        }
+
+        fn visit_u64<E>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+
+        fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<u64, E> {
+            if value == 18_446_744_073_709_551_616.0 {
+                return Ok(u64::MAX);
+            }
+            Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))
+        }
+    }
+    deserializer.deserialize_any(Limit)
 }
 
 /// The five capability sets, by name (`CAP_KILL`), `capabilities(7)`.
