@@ -39,7 +39,7 @@ export interface BindingLaunch {
   stderr: number
 }
 
-/** Version of the core with the commit of its sources, such as `0.1.0 (core 1a2b3c4)`. */
+/** The version with the commit of the native code's sources, such as `0.1.0 (core 1a2b3c4)`. */
 export declare function coreVersion(): string
 
 /**

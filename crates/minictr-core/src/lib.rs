@@ -16,13 +16,13 @@ pub mod spec;
 pub mod state;
 pub mod sys;
 
-/// The version of the core, and the commit that its sources were last changed in where the build
-/// knows it: `0.1.0+3f2a1c9`, with `.dirty` behind it where they were changed since.
+/// The version, with the commit that the sources of the native code were last changed in where the
+/// build knows it: `0.1.0 (core 3f2a1c9)`, with `.dirty` behind it where they were changed since.
 #[must_use]
 pub fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("MINICTR_COMMIT") {
-        Some(commit) => format!("{version}+{commit}"),
+        Some(commit) => format!("{version} (core {commit})"),
         None => version.to_owned(),
     }
 }

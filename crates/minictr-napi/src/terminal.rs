@@ -23,9 +23,8 @@ pub fn resize_terminal(fd: i32, columns: u32, rows: u32) -> napi::Result<()> {
         .map_err(|error| exception(&error))
 }
 
-/// Version of the core with the commit of its sources, such as `0.1.0 (core 1a2b3c4)`.
+/// The version with the commit of the native code's sources, such as `0.1.0 (core 1a2b3c4)`.
 #[napi]
 pub fn core_version() -> String {
-    let commit = option_env!("MINICTR_COMMIT").unwrap_or("of no commit");
-    format!("{} (core {commit})", env!("CARGO_PKG_VERSION"))
+    minictr_core::version()
 }

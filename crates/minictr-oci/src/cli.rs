@@ -8,15 +8,9 @@ use clap::{Parser, Subcommand};
 use crate::commands;
 use crate::render;
 
-/// Version with the commit of the sources.
-fn version() -> String {
-    let commit = option_env!("MINICTR_COMMIT").unwrap_or("of no commit");
-    format!("{} (core {commit})", env!("CARGO_PKG_VERSION"))
-}
-
 /// The native part of minictr: containers from OCI bundles.
 #[derive(Debug, Parser)]
-#[command(name = "minictr-oci", version = version(), disable_help_subcommand = true)]
+#[command(name = "minictr-oci", version = minictr_core::version(), disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
