@@ -5,7 +5,7 @@
  */
 import type { BindingLaunch, BindingSession } from '../index.js';
 import { fromBinding, MinictrError } from './errors.js';
-import { loadNative, type Native } from './load-native.js';
+import { loadNative } from './load-native.js';
 
 /** What the core says about a container. */
 export type NativeEvent =
@@ -36,7 +36,12 @@ export interface NativeExit {
 /** Gets every event of one container; `fd` is the terminal's master with `started`, else -1. */
 export type EventHandler = (event: NativeEvent, fd: number) => void;
 
-let native: Native | undefined;
+/**
+ * Loaded with the library, so that a machine without a native part is an error of the import and not
+ * of the first container. Loading it starts nothing.
+ */
+const { addon, helperPath } = loadNative();
+
 let session: BindingSession | undefined;
 const handlers = new Map<number, EventHandler>();
 
@@ -46,15 +51,8 @@ const handlers = new Map<number, EventHandler>();
  */
 let keepAlive: NodeJS.Timeout | undefined;
 
-/** The two native files, loaded at the first need. */
-export function nativePart(): Native {
-  native ??= loadNative();
-  return native;
-}
-
 function theSession(): BindingSession {
   if (session === undefined) {
-    const { addon, helperPath } = nativePart();
     session = new addon.BindingSession(helperPath, (launch, _kind, payload, fd) => {
       const handler = handlers.get(launch);
       if (handler === undefined) return;
@@ -136,7 +134,7 @@ export function requestStats(launch: number, token: number): void {
 /** Sets the size of a container's terminal. */
 export function resizeTerminal(fd: number, columns: number, rows: number): void {
   try {
-    nativePart().addon.resizeTerminal(fd, columns, rows);
+    addon.resizeTerminal(fd, columns, rows);
   } catch (thrown) {
     throw fromBinding(thrown);
   }
@@ -145,7 +143,6 @@ export function resizeTerminal(fd: number, columns: number, rows: number): void 
 /** Replaces this process with the native helper, which runs one container in the foreground. */
 export function execForeground(request: string, preserveFds: readonly number[]): never {
   checkPermission();
-  const { addon, helperPath } = nativePart();
   try {
     addon.execForeground(helperPath, request, [...preserveFds]);
   } catch (thrown) {
@@ -156,5 +153,5 @@ export function execForeground(request: string, preserveFds: readonly number[]):
 
 /** Version of the core with the commit of its sources. */
 export function coreVersion(): string {
-  return nativePart().addon.coreVersion();
+  return addon.coreVersion();
 }
