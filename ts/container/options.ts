@@ -16,6 +16,8 @@ export interface BindMount {
   propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared';
   /** Whether the mounts below the path come along; default true. */
   recursive?: boolean;
+  /** Options of mount(8) besides; they override the defaults `'nosuid'` and `'nodev'`. */
+  options?: readonly string[];
 }
 
 /** Memory as a directory. */

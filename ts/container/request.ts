@@ -349,6 +349,7 @@ function specMount(target: string, mount: Mount): SpecMount {
       'nosuid',
       'nodev',
       ...(bind.readonly ? [recursive ? 'rro' : 'ro'] : []),
+      ...(bind.options ?? []),
       bind.propagation ?? 'rprivate',
     ],
   };
