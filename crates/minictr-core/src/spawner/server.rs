@@ -35,7 +35,9 @@ pub fn serve(control: OwnedFd) -> Result<()> {
         for emitted in events.drain(..) {
             server.answer(emitted);
         }
-        if !server.flush()? || (tokens.contains(&CONTROL) && !server.read_requests()) {
+        let here = !tokens.contains(&CONTROL) || server.read_requests();
+        // After reading: some requests are answered at once.
+        if !here || !server.flush()? {
             server.supervisor.kill_all();
             return Ok(());
         }
