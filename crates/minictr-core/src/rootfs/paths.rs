@@ -107,34 +107,40 @@ pub fn ensure_dir(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<OwnedF
         Err(Errno::ENOENT) => {}
         result => return result,
     }
+    let (parent, name) = split(path)?;
+    let Some(parent) = parent else {
+        return make_dir(open_in_root(root, c".", flags, 0)?.as_fd(), &name, mode);
+    };
+    // From the root each time: a link among the parts, or `..`, means what it means inside it.
+    let parent = match open_in_root(root, &parent, flags, 0) {
+        Err(Errno::ENOENT) => ensure_dir(root, &parent, mode)?,
+        result => result?,
+    };
+    make_dir(parent.as_fd(), &name, mode)
+}
+
+/// What is above the last part of a path, if anything, and that part.
+fn split(path: &CStr) -> Result<(Option<CString>, CString), Errno> {
     let bytes = path.to_bytes();
-    let mut current = open_in_root(root, c".", flags, 0)?;
-    let mut end = 0;
-    while end < bytes.len() {
-        let start = end + bytes[end..].iter().take_while(|byte| **byte == b'/').count();
-        let length = bytes[start..].iter().take_while(|byte| **byte != b'/').count();
-        end = start + length;
-        if length == 0 {
-            break;
-        }
-        // The walk so far, from the root each time: a link among the parts, or `..`, means what it
-        // means inside the root.
-        let prefix = CString::new(&bytes[..end]).map_err(|_| Errno::EINVAL)?;
-        current = match open_in_root(root, &prefix, flags, 0) {
-            Ok(directory) => directory,
-            Err(Errno::ENOENT) => {
-                let name = CString::new(&bytes[start..end]).map_err(|_| Errno::EINVAL)?;
-                match mkdirat(&current, name.as_c_str(), Mode::from_bits_truncate(mode)) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(errno),
-                }
-                // What was just made, or what another has put there: never through a link.
-                open_entry(current.as_fd(), &name, flags)?
-            }
-            Err(errno) => return Err(errno),
-        };
+    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+    let above = bytes[..start].iter().any(|byte| *byte != b'/');
+    let parent = if above { Some(string(&bytes[..start])?) } else { None };
+    if start == end || &bytes[start..end] == b".." || &bytes[start..end] == b"." {
+        // Nothing that can be made: the walk has said already that it isn't there.
+        return Err(Errno::ENOENT);
     }
-    Ok(current)
+    Ok((parent, string(&bytes[start..end])?))
+}
+
+/// Makes one directory, and opens it or what another has put there: never through a link.
+fn make_dir(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<OwnedFd, Errno> {
+    match mkdirat(parent, name, Mode::from_bits_truncate(mode)) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    open_entry(parent, name, libc::O_PATH | libc::O_DIRECTORY)
 }
 
 /// The file at a path inside the root, made empty with the directories above it where missing.
@@ -148,15 +154,10 @@ pub fn ensure_file(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<Owned
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(errno),
     }
-    let bytes = path.to_bytes();
-    let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-    let name = CString::new(&bytes[start..end]).map_err(|_| Errno::EINVAL)?;
-    let parent = CString::new(&bytes[..start]).map_err(|_| Errno::EINVAL)?;
-    let parent = if parent.is_empty() {
-        open_in_root(root, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?
-    } else {
-        ensure_dir(root, &parent, 0o755)?
+    let (parent, name) = split(path)?;
+    let parent = match parent {
+        Some(parent) => ensure_dir(root, &parent, 0o755)?,
+        None => open_in_root(root, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?,
     };
     ensure_file_at(parent.as_fd(), &name, mode)
 }
