@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod cgroups;
 pub mod diagnose;
 pub mod error;
+pub mod namespaces;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spawn;

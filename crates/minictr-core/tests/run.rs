@@ -14,3 +14,51 @@ fn runs_a_program_as_root_of_its_own_root() {
     assert_eq!(finished.exit.code, Some(0), "{finished:?}");
     assert!(finished.stdout.starts_with("0\ntest\n"), "{finished:?}");
 }
+
+#[test]
+fn joins_a_network_namespace_by_path_and_still_has_its_own_user_namespace() {
+    let Some(rootfs) = busybox_rootfs("join") else { return };
+    if !nix_root() {
+        return support::skip("joins_a_network_namespace_by_path", "needs root");
+    }
+    let mut other =
+        std::process::Command::new("unshare").args(["-n", "sleep", "30"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let path = format!("/proc/{}/ns/net", other.id());
+    let expected = std::fs::read_link(&path).unwrap();
+    let mut request =
+        request(rootfs.path(), &["sh", "-c", "ls -l /proc/self/ns/net /proc/self/ns/user"]);
+    for namespace in request["spec"]["linux"]["namespaces"].as_array_mut().unwrap() {
+        if namespace["type"] == "network" {
+            namespace["path"] = path.clone().into();
+        }
+    }
+    // A new sysfs needs a network namespace of the container's own.
+    request["spec"]["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/sys"));
+    let mut supervisor = Supervisor::new().unwrap();
+    let finished = run(&mut supervisor, request);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let finished = finished.unwrap();
+    assert!(finished.stdout.contains(expected.to_str().unwrap()), "{finished:?}");
+    let own_user = std::fs::read_link("/proc/self/ns/user").unwrap();
+    assert!(!finished.stdout.contains(own_user.to_str().unwrap()), "{finished:?}");
+}
+
+#[test]
+fn refuses_to_join_what_is_no_namespace() {
+    let Some(rootfs) = busybox_rootfs("nojoin") else { return };
+    let mut request = request(rootfs.path(), &["true"]);
+    request["spec"]["linux"]["namespaces"][4] =
+        serde_json::json!({ "type": "ipc", "path": "/etc/passwd" });
+    let error = run(&mut Supervisor::new().unwrap(), request).unwrap_err();
+    assert_eq!(error.to_string(), "join namespace `/etc/passwd`: Invalid argument (EINVAL)");
+    assert!(error.hint.is_some());
+}
+
+fn nix_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}

@@ -46,7 +46,7 @@ pub(super) fn run(
 ) -> Infallible {
     let mut walk =
         Walk { plan, prepared, sync, root: None, masks: Masks::default(), user: None, slave: None };
-    for (index, step) in plan.steps.iter().enumerate() {
+    for (index, step) in plan.steps.iter().enumerate().skip(plan.joins()) {
         progress.step.store(index as u32, Ordering::Relaxed);
         if let Err(fault) = walk.step(step, progress) {
             report::send_fault(sync, index as u32, fault);
@@ -59,6 +59,43 @@ pub(super) fn run(
     clone::exit_now(FAILED)
 }
 
+/// Runs in the process that joins namespaces: joins, clones the child as a sibling, hands its
+/// pidfd over and ends.
+///
+/// It can't be looked into: what it joins may hold hostile processes, which could otherwise reach
+/// our memory through /proc/PID/mem (CVE-2016-9962).
+pub(super) fn join(
+    plan: &Plan,
+    prepared: &[OwnedFd],
+    into: Option<BorrowedFd<'_>>,
+    sync: BorrowedFd<'_>,
+    progress: &Progress<'_>,
+) -> Infallible {
+    let mut at = 0;
+    let joined = (|| -> Result<(), Fault> {
+        process::set_parent_death_signal(libc::SIGKILL)?;
+        process::set_dumpable(false)?;
+        for (index, step) in plan.steps.iter().take(plan.joins()).enumerate() {
+            at = index as u32;
+            progress.step.store(at, Ordering::Relaxed);
+            if let Step::Join { kind, path } = step {
+                crate::namespaces::join(*kind, path)?;
+            }
+        }
+        let flags = plan.clone_flags | libc::CLONE_PARENT as u64;
+        let child = clone::clone3(flags, into, || run(plan, prepared, sync, progress))?;
+        report::send_descriptor(sync, report::CHILD, child.pidfd.as_fd())?;
+        Ok(())
+    })();
+    match joined {
+        Ok(()) => clone::exit_now(0),
+        Err(fault) => {
+            report::send_fault(sync, at, fault);
+            clone::exit_now(FAILED)
+        }
+    }
+}
+
 impl Walk<'_> {
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
@@ -66,6 +103,8 @@ impl Walk<'_> {
 
     fn step(&mut self, step: &Step, progress: &Progress) -> Result<(), Fault> {
         match step {
+            // Done by the process that cloned this one.
+            Step::Join { .. } => {}
             Step::DieWithParent => process::set_parent_death_signal(libc::SIGKILL)?,
             Step::CheckParent => check_parent(self.sync)?,
             Step::AttachCgroups => {

@@ -57,7 +57,7 @@ impl Builder<'_> {
 
     /// Whether the parent opens host paths: only it has the privilege over them then.
     pub(super) fn parent_opens(&self) -> bool {
-        self.host.caller.privileged && self.host.ids != IdPlan::Host
+        self.host.caller.privileged && !matches!(self.host.ids, IdPlan::Host | IdPlan::Joined)
     }
 
     /// An absolute host path of the spec, relative ones taken from the bundle.
@@ -146,6 +146,7 @@ fn enter_namespaces(
     linux: &Linux,
     process: &Process,
 ) -> Result<()> {
+    join_namespaces(builder, linux)?;
     // First: a parent that dies during set-up takes the child along.
     builder.push(
         Step::DieWithParent,
@@ -197,9 +198,41 @@ fn enter_namespaces(
                 );
             }
         }
+        IdPlan::Joined => {
+            builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the parent");
+            builder.push(
+                Step::BecomeRoot,
+                ErrorCode::IdMapping,
+                "become",
+                "root of the joined user namespace",
+            );
+        }
         IdPlan::Host => {
             builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the parent");
         }
+    }
+    Ok(())
+}
+
+/// Identity: the parent's, in a process between parent and child.
+///
+/// A pid namespace is joined for children only, and a namespace of the host's can't be joined any
+/// more from a new user namespace; so another process joins, clones the child as its own sibling,
+/// and ends.
+fn join_namespaces(builder: &mut Builder<'_>, linux: &Linux) -> Result<()> {
+    let rank = |kind| match kind {
+        // Its owner's privilege is what the others need.
+        NamespaceKind::User => 0,
+        // Last: paths mean something else in it.
+        NamespaceKind::Mount => 2,
+        _ => 1,
+    };
+    let mut joined: Vec<_> = linux.namespaces.iter().filter(|n| n.path.is_some()).collect();
+    joined.sort_by_key(|namespace| rank(namespace.kind));
+    for namespace in joined {
+        let path = namespace.path.as_deref().unwrap_or_default();
+        let step = Step::Join { kind: namespace.kind, path: c_string(path, "namespace path")? };
+        builder.push(step, ErrorCode::Namespace, "join namespace", format!("`{path}`"));
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ const SPEC: &str = r#"{
   "linux": {
     "namespaces": [
       { "type": "user" }, { "type": "pid" }, { "type": "mount" }, { "type": "uts" },
-      { "type": "ipc" }, { "type": "network" }, { "type": "cgroup" }, { "type": "time" }
+      { "type": "ipc", "path": "/proc/1/ns/ipc" }, { "type": "network" }, { "type": "cgroup" }, { "type": "time" }
     ],
     "sysctl": { "net.ipv4.ip_forward": "0" },
     "timeOffsets": { "boottime": { "secs": 1 } },

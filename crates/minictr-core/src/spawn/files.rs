@@ -168,7 +168,7 @@ fn bind(
 /// devpts refuses a group that the container doesn't have.
 fn without_unmapped_gid(kind: &str, mut options: MountOptions, ids: &IdPlan) -> MountOptions {
     let has_gid = |gid: u32| match ids {
-        IdPlan::Host => true,
+        IdPlan::Host | IdPlan::Joined => true,
         IdPlan::Own => gid == 0,
         IdPlan::Parent(lines) | IdPlan::Helper(lines) => lines.has_gid(gid),
     };

@@ -10,6 +10,12 @@ use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
 /// The hint for a failed step, where there is something to say that the errno doesn't.
 pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
     let text = match (step, fault.part, fault.errno) {
+        (Step::Join { .. }, 0, Errno::EINVAL) => {
+            "the path isn't a namespace of that kind, such as /proc/PID/ns/net, or this process is in it already"
+        }
+        (Step::Join { .. }, 0, Errno::EPERM) => {
+            "joining a namespace needs root, or the privilege over the user namespace that owns it"
+        }
         (Step::AttachRoot(_), PART_SOURCE, Errno::ENOENT) => {
             "the rootfs is a directory with the container's files, such as one that `minictr deploy` makes"
         }

@@ -52,6 +52,8 @@ impl MapLines {
 pub(super) enum IdPlan {
     /// No new user namespace.
     Host,
+    /// An existing user namespace, joined by path.
+    Joined,
     /// The child maps its one id itself: nobody's privilege is needed.
     Own,
     /// The parent writes any map.
@@ -64,7 +66,7 @@ impl IdPlan {
     /// The map, where it is known beforehand and more than one id.
     pub(super) fn lines(&self) -> Option<&MapLines> {
         match self {
-            Self::Host | Self::Own => None,
+            Self::Host | Self::Joined | Self::Own => None,
             Self::Parent(lines) | Self::Helper(lines) => Some(lines),
         }
     }
@@ -247,6 +249,9 @@ pub(super) fn choose(
             .hint("only root can; leave `--userns=host` out"));
         }
         return Ok((None, IdPlan::Host));
+    }
+    if user_namespace.is_some_and(|namespace| namespace.path.is_some()) {
+        return Ok((None, IdPlan::Joined));
     }
     match request.id_mapping {
         IdMappingSource::Spec => {

@@ -43,6 +43,8 @@ pub(super) struct Launch {
     /// Detached mounts made of them.
     pub(super) prepared: Vec<OwnedFd>,
     pub(super) child: Option<Child>,
+    /// The process that joins namespaces for the child.
+    pub(super) joiner: Option<Child>,
     pub(super) sync: Option<OwnedFd>,
     pub(super) map_helper: Option<MapHelper>,
     pub(super) cgroup: Option<Cgroup>,
@@ -83,6 +85,7 @@ impl Launch {
             opened: Vec::new(),
             prepared: Vec::new(),
             child: None,
+            joiner: None,
             sync: None,
             map_helper: None,
             cgroup: None,
@@ -117,7 +120,7 @@ impl Launch {
     }
 
     pub(super) fn signal(&self, signal: i32) -> Result<(), Errno> {
-        match &self.child {
+        match self.child.as_ref().or(self.joiner.as_ref()) {
             Some(child) => process::pidfd_send_signal(child.pidfd.as_fd(), signal),
             None => Err(Errno::ESRCH),
         }

@@ -17,7 +17,7 @@ use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{Fault, MountPlan, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
 use crate::seccomp;
-use crate::spec::{ConsoleSize, Rlimit};
+use crate::spec::{ConsoleSize, NamespaceKind, Rlimit};
 
 /// One thing that the child does.
 ///
@@ -25,6 +25,7 @@ use crate::spec::{ConsoleSize, Rlimit};
 /// point stands in the comments of [`super::compile`].
 #[derive(Debug)]
 pub(super) enum Step {
+    Join { kind: NamespaceKind, path: CString },
     DieWithParent,
     AttachCgroups,
     UnshareCgroup,
@@ -72,6 +73,7 @@ impl Step {
     /// The step's name in `docs/concepts/startup.md` and in the message of a start that hangs.
     pub(super) fn name(&self) -> &'static str {
         match self {
+            Self::Join { .. } => "join a namespace",
             Self::DieWithParent => "die with the parent",
             Self::AttachCgroups => "attach to cgroups",
             Self::UnshareCgroup => "make the cgroup namespace",
@@ -165,6 +167,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// How many steps at the front are those of the process that joins namespaces.
+    pub(super) fn joins(&self) -> usize {
+        self.steps.iter().take_while(|step| matches!(step, Step::Join { .. })).count()
+    }
+
     /// The sentence for a failure that the child reported.
     pub(super) fn error(&self, step: usize, fault: Fault) -> Error {
         let Some(note) = self.notes.get(step) else {

@@ -26,6 +26,8 @@ pub(super) const EXECUTING: u32 = u32::MAX;
 
 /// Tag of a message that carries the pty's master.
 pub(super) const MASTER: u8 = b'M';
+/// Tag of a message that carries the pidfd of the child that a joining process has cloned.
+pub(super) const CHILD: u8 = b'C';
 /// Tag of a message that carries the seccomp notification descriptor.
 pub(super) const LISTENER: u8 = b'L';
 const FAULT: u8 = b'F';
@@ -41,6 +43,8 @@ pub(super) enum Report {
     Explanation(Box<Error>),
     /// The pty's master.
     Master(OwnedFd),
+    /// The pidfd of the child that a joining process has cloned.
+    Child(OwnedFd),
     /// The seccomp notification descriptor.
     Listener(OwnedFd),
     /// The child has executed its program or ended.
@@ -111,6 +115,7 @@ pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
     Ok(Some(match (message.first(), descriptor) {
         (None, _) => Report::End,
         (Some(&MASTER), Some(fd)) => Report::Master(fd),
+        (Some(&CHILD), Some(fd)) => Report::Child(fd),
         (Some(&LISTENER), Some(fd)) => Report::Listener(fd),
         (Some(&FAULT), _) => {
             let errno = Errno::from_raw(word(9).ok_or(Errno::EPROTO)? as i32);

@@ -40,6 +40,8 @@ const OWNER: u64 = 1 << 63;
 const SOCKET: u64 = 1 << 62;
 /// Marks the epoll data of the helper that writes a launch's id map.
 const HELPER: u64 = 1 << 61;
+/// Marks the epoll data of the process that joins namespaces for a launch.
+const JOINER: u64 = 1 << 60;
 
 /// An event with the descriptors that belong to it: of [`Event::Started`] the pidfd, then for a
 /// terminal the pty's master.
@@ -280,14 +282,83 @@ impl Supervisor {
         let progress = Progress { step: counter };
         let into = launch.cgroup.as_ref().and_then(crate::cgroups::Cgroup::v2_dir_fd);
         let (plan, prepared) = (&launch.plan, &launch.prepared);
+        launch.phase = Phase::SettingUp;
+        if plan.joins() > 0 {
+            let joiner = clone::clone3(0, None, || {
+                child::join(plan, prepared, into, theirs.as_fd(), &progress)
+            })
+            .map_err(super::hints::clone_error)?;
+            return self.watch_joiner(slot, launch, joiner, ours);
+        }
         let child = clone::clone3(plan.clone_flags, into, || {
             child::run(plan, prepared, theirs.as_fd(), &progress)
         })
         .map_err(super::hints::clone_error)?;
         drop(theirs);
-        launch.phase = Phase::SettingUp;
         self.watch_child(slot, launch, child, ours)?;
         self.equip_child(slot, launch)
+    }
+
+    fn watch_joiner(
+        &mut self,
+        slot: usize,
+        launch: &mut Launch,
+        joiner: Child,
+        sync: OwnedFd,
+    ) -> Result<()> {
+        let watched = self
+            .epoll
+            .add(&sync, EpollEvent::new(EpollFlags::EPOLLIN, SOCKET | slot as u64))
+            .and_then(|()| {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, JOINER | slot as u64);
+                self.epoll.add(&joiner.pidfd, event)
+            });
+        launch.joiner = Some(joiner);
+        launch.sync = Some(sync);
+        watched.context(ErrorCode::ResourceExhausted, "watch", "the process that joins namespaces")
+    }
+
+    /// The joining process has cloned the child.
+    fn child_joined(&mut self, slot: usize, pidfd: OwnedFd) {
+        let Some(mut launch) = self.launches[slot].take() else { return };
+        let equipped = process::pid_of(pidfd.as_fd())
+            .context(ErrorCode::Internal, "find pid of", "the container's first process")
+            .and_then(|pid| {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, slot as u64);
+                let watched = self.epoll.add(&pidfd, event);
+                launch.child = Some(Child { pid, pidfd });
+                watched.context(ErrorCode::ResourceExhausted, "watch", "the container")?;
+                self.equip_child(slot, &mut launch)
+            });
+        if let Err(error) = equipped {
+            launch.failure = Some(error);
+            launch.kill_whole();
+        }
+        self.launches[slot] = Some(launch);
+    }
+
+    /// The joining process has ended: its work is done, or has failed.
+    fn joiner_ended(&mut self, slot: usize) {
+        self.read_reports(slot);
+        let Some(mut launch) = self.launches.get_mut(slot).and_then(Option::take) else { return };
+        let Some(joiner) = launch.joiner.take() else {
+            self.launches[slot] = Some(launch);
+            return;
+        };
+        let result = match process::reap(joiner.pidfd.as_fd()) {
+            Ok(Some(result)) => result,
+            Ok(None) => {
+                launch.joiner = Some(joiner);
+                self.launches[slot] = Some(launch);
+                return;
+            }
+            Err(_) => process::WaitResult::default(),
+        };
+        if launch.child.is_some() {
+            self.launches[slot] = Some(launch);
+            return;
+        }
+        self.over(slot, launch, result);
     }
 
     /// What only the parent can do to the child, which waits for the word that follows.
@@ -307,7 +378,7 @@ impl Supervisor {
                 launch.map_helper = Some(helper);
                 return Ok(());
             }
-            IdPlan::Host | IdPlan::Own => {}
+            IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
         }
         go(launch)
     }
@@ -479,6 +550,8 @@ impl Supervisor {
                 tokens.push(data as u32);
             } else if data & SOCKET != 0 {
                 self.read_reports((data & !SOCKET) as usize);
+            } else if data & JOINER != 0 {
+                self.joiner_ended((data & !JOINER) as usize);
             } else if data & HELPER != 0 {
                 self.map_helper_ended((data & !HELPER) as usize);
             } else {
@@ -528,6 +601,7 @@ impl Supervisor {
                     launch.opened.push(fd);
                 }
                 Ok(Some(Report::Master(fd))) => launch.master = Some(fd),
+                Ok(Some(Report::Child(pidfd))) => self.child_joined(slot, pidfd),
                 Ok(Some(Report::Listener(_))) => {}
                 Ok(Some(Report::End)) | Err(_) => {
                     launch.sync = None;
@@ -624,6 +698,11 @@ impl Supervisor {
                 }
             }
         }
+        self.over(slot, launch, result);
+    }
+
+    /// A launch has ended: its caller is told once nothing is left of it.
+    fn over(&mut self, slot: usize, mut launch: Launch, result: process::WaitResult) {
         let step = self.progress.get(slot).map_or(0, |step| step.load(Ordering::Relaxed));
         launch.child = None;
         let event = launch.end_event(result, step);
@@ -634,7 +713,7 @@ impl Supervisor {
 
     /// Takes away all that a launch has, its processes included.
     fn release(&mut self, slot: usize, launch: &mut Launch) {
-        if let Some(child) = launch.child.take() {
+        for child in [launch.joiner.take(), launch.child.take()].into_iter().flatten() {
             let _ = process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = process::reap_blocking(child.pidfd.as_fd());
         }

@@ -310,3 +310,18 @@ pub fn prlimit(
     })
     .map(drop)
 }
+
+/// The process that a pidfd means, in this process's pid namespace.
+///
+/// # Errors
+/// ESRCH once it has been reaped, EINVAL for another kind of descriptor.
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = std::fs::read_to_string(path)
+        .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).ok_or(Errno::EINVAL)?;
+    match pid.trim().parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err(Errno::ESRCH),
+    }
+}

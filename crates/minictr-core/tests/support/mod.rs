@@ -31,15 +31,27 @@ impl Drop for Scratch {
     }
 }
 
+/// Says that a test can't run here, by the means that `npm test` counts.
+pub fn skip(test: &str, reason: &str) {
+    assert!(
+        !reason.contains("busybox") || std::env::var_os("MINICTR_TEST_REQUIRE").is_none(),
+        "{test}: {reason}, which MINICTR_TEST_REQUIRE asks for"
+    );
+    let line = format!("{test}: {reason}\n");
+    match std::env::var_os("MINICTR_TEST_SKIPPED") {
+        Some(file) => {
+            let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+            std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
+        }
+        None => eprint!("skipped: {line}"),
+    }
+}
+
 /// A rootfs with Debian's static busybox, or `None` where that isn't installed.
 pub fn busybox_rootfs(name: &str) -> Option<Scratch> {
     let busybox = Path::new("/bin/busybox");
     if !busybox.exists() {
-        assert!(
-            std::env::var_os("MINICTR_TEST_REQUIRE").is_none(),
-            "busybox-static is required and not installed"
-        );
-        eprintln!("skipped: busybox-static isn't installed");
+        skip(name, "needs busybox-static");
         return None;
     }
     let rootfs = Scratch::new(name);

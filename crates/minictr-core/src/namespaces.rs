@@ -1,0 +1,36 @@
+//! Joining namespaces that exist.
+
+use std::ffi::CStr;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+
+use crate::rootfs::paths;
+use crate::spec::NamespaceKind;
+
+/// The flag of a kind, `namespaces(7)`.
+#[must_use]
+pub fn flag(kind: NamespaceKind) -> CloneFlags {
+    match kind {
+        NamespaceKind::Pid => CloneFlags::CLONE_NEWPID,
+        NamespaceKind::Network => CloneFlags::CLONE_NEWNET,
+        NamespaceKind::Mount => CloneFlags::CLONE_NEWNS,
+        NamespaceKind::Ipc => CloneFlags::CLONE_NEWIPC,
+        NamespaceKind::Uts => CloneFlags::CLONE_NEWUTS,
+        NamespaceKind::User => CloneFlags::CLONE_NEWUSER,
+        NamespaceKind::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        // CLONE_NEWTIME, which nix has no name for.
+        NamespaceKind::Time => CloneFlags::from_bits_retain(0x80),
+    }
+}
+
+/// Joins the namespace at a path such as `/proc/PID/ns/net`; that of processes for later children
+/// only. `setns(2)` checks that the file is a namespace of the kind.
+///
+/// # Errors
+/// EINVAL for another kind of file, EPERM without the privilege over its owner.
+pub fn join(kind: NamespaceKind, path: &CStr) -> Result<(), Errno> {
+    // Nonblocking: a FIFO there must not hold us up.
+    let namespace = paths::open_path(path, libc::O_RDONLY | libc::O_NONBLOCK)?;
+    setns(&namespace, flag(kind))
+}
