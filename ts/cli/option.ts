@@ -1,0 +1,104 @@
+/**
+ * What an option of a command is, and how a line's options are read.
+ *
+ * A command's options stand in one table (`options.ts`). Everything about them comes from there: the
+ * cut of a command line, the parser's settings, what a value means, help and, later, every page that
+ * describes them.
+ */
+import parser from 'yargs-parser';
+
+import type { OptionShape } from './arguments.js';
+import { UsageError, ValueError } from './usage-error.js';
+
+/** What people read about an option. */
+interface Description {
+  /** The long name, without dashes. */
+  readonly name: string;
+  /** The letter, without its dash. */
+  readonly alias?: string;
+  /** One line for the help, without final period. */
+  readonly help: string;
+  /** The heading that it stands under in the help. */
+  readonly group: string;
+}
+
+/** One option of a command whose draft is a `Draft`. */
+export interface Option<Draft> extends OptionShape, Description {
+  /** What stands for the value in the help, in capitals; flags have none. */
+  readonly placeholder?: string;
+  /** Reads one value and puts it into the draft; throws a `ValueError`. */
+  readonly set: (draft: Draft, text: string) => void;
+}
+
+/** An option without a value. */
+export function flag<Draft>(
+  option: Description & { readonly apply: (draft: Draft, on: boolean) => void },
+): Option<Draft> {
+  const { apply, ...description } = option;
+  return { ...description, kind: 'flag', set: (draft, text) => apply(draft, text === 'true') };
+}
+
+interface Valued<Draft, Value> extends Description {
+  readonly placeholder: string;
+  /** Reads the value. */
+  readonly parse: (text: string) => Value;
+  /** Puts what was read where the library takes it. */
+  readonly apply: (draft: Draft, value: Value) => void;
+}
+
+/** An option with a value; where it is given again, the last counts. */
+export function value<Draft, Value>(option: Valued<Draft, Value>): Option<Draft> {
+  const { parse, apply, ...description } = option;
+  return { ...description, kind: 'value', set: (draft, text) => apply(draft, parse(text)) };
+}
+
+/** An option that can be given again and adds up; `apply` gets one value at a time. */
+export function list<Draft, Value>(option: Valued<Draft, Value>): Option<Draft> {
+  return { ...value(option), kind: 'list' };
+}
+
+/** A value that is taken as it is. */
+export function text(written: string): string {
+  if (written === '') throw new ValueError('its value is empty');
+  return written;
+}
+
+/** Settings that make the parser take every value as it is written. */
+const AS_WRITTEN = {
+  'boolean-negation': false,
+  'camel-case-expansion': false,
+  'dot-notation': false,
+  'duplicate-arguments-array': true,
+  'greedy-arrays': false,
+  'parse-numbers': false,
+  'parse-positional-numbers': false,
+  'short-option-groups': false,
+};
+
+/**
+ * Reads options in their plain form, `--NAME=VALUE`, into a draft; in the table's order, whatever
+ * their order on the line.
+ *
+ * @throws UsageError that names the option whose value means nothing
+ */
+export function readOptions<Draft>(
+  words: readonly string[],
+  table: readonly Option<Draft>[],
+  draft: Draft,
+): void {
+  const names = table.map(({ name }) => name);
+  const parsed = parser([...words], { string: names, configuration: AS_WRITTEN });
+  for (const option of table) {
+    const given: unknown = parsed[option.name];
+    if (given === undefined) continue;
+    const values = (Array.isArray(given) ? given : [given]) as string[];
+    for (const written of option.kind === 'list' ? values : values.slice(-1)) {
+      try {
+        option.set(draft, written);
+      } catch (thrown) {
+        if (!(thrown instanceof ValueError)) throw thrown;
+        throw new UsageError(`--${option.name}`, thrown.message, thrown.hint);
+      }
+    }
+  }
+}
