@@ -95,7 +95,7 @@ async function measure(uid, folder) {
   mkdirSync(environment.XDG_RUNTIME_DIR, { mode: 0o700 });
   chownSync(environment.XDG_RUNTIME_DIR, uid, uid);
   const library = join(folder, 'package', 'dist', 'index.js');
-  const cli = join(folder, 'package', 'dist', 'cli.js');
+  const cli = join(folder, 'package', 'dist', 'cli.cjs');
   const chosen = rows({
     folder,
     uid,

@@ -165,7 +165,7 @@ export async function buildTypeScript() {
   const hash = fingerprint(TS_INPUTS, { commit, node: process.version });
   await unlessBuilt(
     'build/.stamp',
-    ['dist/index.js', 'dist/cli.js', 'dist/types/index.d.ts'],
+    ['dist/index.js', 'dist/cli.cjs', 'dist/types/index.d.ts'],
     hash,
     async () => {
       progress('compiling the TypeScript (tsc)');
@@ -178,23 +178,33 @@ export async function buildTypeScript() {
       progress('bundling dist/ (rolldown)');
       const require = pathToFileURL(join(root, 'node_modules/rolldown/dist/index.mjs'));
       const { rolldown } = await import(require.href);
-      const bundle = await rolldown({
+      const settings = {
         cwd: root,
-        input: { index: 'build/ts/index.js', cli: 'build/ts/cli/main.js' },
         platform: 'node',
+        // yargs asks where it is, for a function of it that isn't used.
+        checks: { emptyImportMeta: false },
         transform: {
           define: {
             MINICTR_VERSION: JSON.stringify(version),
             MINICTR_COMMIT: JSON.stringify(commit ?? null),
           },
         },
-      });
-      await bundle.write({
-        dir: join(root, 'dist'),
-        format: 'esm',
-        chunkFileNames: '[name]-[hash].js',
-      });
-      await bundle.close();
+      };
+      // The command line has its own copy of what it needs of the library, in a CommonJS file: that
+      // is 6 of the 19 ms that `minictr run` takes beyond `node` itself when it is two ES modules.
+      for (const [input, format, extension] of [
+        [{ index: 'build/ts/index.js' }, 'esm', 'js'],
+        [{ cli: 'build/ts/cli/main.js' }, 'cjs', 'cjs'],
+      ]) {
+        const bundle = await rolldown({ ...settings, input });
+        await bundle.write({
+          dir: join(root, 'dist'),
+          format,
+          entryFileNames: `[name].${extension}`,
+          chunkFileNames: `[name]-[hash].${extension}`,
+        });
+        await bundle.close();
+      }
     },
   );
 }

@@ -31,7 +31,7 @@ await main(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'minictr-demo-'));
   const minictr = (...args) =>
     show(folder, ['minictr', ...args].join(' '), process.execPath, [
-      join(root, 'dist/cli.js'),
+      join(root, 'dist/cli.cjs'),
       ...args,
     ]);
   try {

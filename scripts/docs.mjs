@@ -19,7 +19,7 @@ const PAGES = {
 
 /** The help of a command, as it is printed where there is no terminal. */
 function help([, ...command]) {
-  const args = [join(root, 'dist/cli.js'), ...command, '--help'];
+  const args = [join(root, 'dist/cli.cjs'), ...command, '--help'];
   const text = output(process.execPath, args, { env: { ...process.env, NO_COLOR: '1' } });
   if (text === undefined) throw new Failure(`minictr ${command.join(' ')} --help failed`);
   return text.replace(/ +$/gm, '');

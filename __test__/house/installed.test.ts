@@ -54,7 +54,7 @@ describe('installed from tarballs', { skip: platform === undefined && 'not built
 
   /** Everything that must work, under one Node.js. */
   function works(folder: string, node: string): void {
-    const cli = join(folder, 'node_modules/minictr/dist/cli.js');
+    const cli = join(folder, 'node_modules/minictr/dist/cli.cjs');
     const version = finish(folder, node, [cli, '--version']);
     assert.match(version.stdout, /^minictr \d+\.\d+\.\d+ \(core \S+.*\)\n$/, version.stderr);
     for (const args of [[cli, 'run', './hello'], ['imports.mjs'], ['requires.cjs']]) {

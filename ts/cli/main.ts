@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * The command line: finds the command and hands it the rest of the line.
  *
