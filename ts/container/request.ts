@@ -42,7 +42,7 @@ export interface LaunchRequest {
   mountPoints: 'private';
   seccomp: 'default' | 'spec';
   init: boolean;
-  cgroup?: { parent?: string };
+  cgroup: { parent?: string; defaultPids: number };
   stdio?: Array<number | null>;
   preserveFds?: number[];
   timeoutMs?: number;
@@ -115,7 +115,10 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     mountPoints: 'private',
     seccomp: (security.seccomp ?? 'default') === 'default' && !security.privileged ? 'default' : 'spec',
     init: options.init ?? false,
-    ...(options.cgroupParent !== undefined && { cgroup: { parent: options.cgroupParent } }),
+    cgroup: {
+      ...(options.cgroupParent !== undefined && { parent: options.cgroupParent }),
+      defaultPids: DEFAULT_PIDS,
+    },
     ...(options.timeoutMs !== undefined && { timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs') }),
     ...(limits.cpuTimeMs !== undefined && {
       cpuTimeMs: milliseconds(limits.cpuTimeMs, 'limits.cpuTimeMs'),
@@ -234,9 +237,7 @@ function resources(options: ContainerOptions): Record<string, unknown> {
   return {
     ...(anyMemory && { memory: { limit: memory, swap, reservation } }),
     ...(Object.keys(cpu).length > 0 && { cpu }),
-    ...(limits.pids !== undefined
-      ? { pids: { limit: whole(limits.pids, 'limits.pids') } }
-      : { pids: { limit: DEFAULT_PIDS } }),
+    ...(limits.pids !== undefined && { pids: { limit: whole(limits.pids, 'limits.pids') } }),
   };
 }
 

@@ -113,6 +113,9 @@ pub struct CgroupRequest {
     /// Cgroup that the container's is made in; default the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Limit on processes where the spec has none, in force where a cgroup can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_pids: Option<i64>,
 }
 
 /// What happens where no cgroup can be had.

@@ -157,3 +157,38 @@ pub fn run(
         }
     }
 }
+
+/// Whether this user can have a cgroup with limits.
+pub fn limited() -> bool {
+    let hierarchies = minictr_core::cgroups::Hierarchies::detect().unwrap();
+    let request: LaunchRequest = serde_json::from_value(json!({
+        "id": "trial", "spec": { "ociVersion": "1.3.0" },
+        "cgroup": { "defaultPids": 10 },
+    }))
+    .unwrap();
+    let spec = minictr_core::cgroups::CgroupSpec::of(&request, None, false);
+    match hierarchies.create(&spec) {
+        Ok(Some(cgroup)) => {
+            cgroup.remove().unwrap();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Cgroups of that name, anywhere.
+pub fn cgroups_of(name: &str) -> Vec<PathBuf> {
+    fn look(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < 5 {
+                if entry.file_name() == *name {
+                    found.push(entry.path());
+                }
+                look(&entry.path(), name, depth + 1, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    look(Path::new("/sys/fs/cgroup"), name, 0, &mut found);
+    found
+}

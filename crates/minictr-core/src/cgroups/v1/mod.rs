@@ -1,0 +1,6 @@
+//! Cgroup v1: a hierarchy for each controller, or for some together.
+
+pub(super) mod cpu;
+pub(super) mod cpuset;
+pub(super) mod devices;
+pub(super) mod memory;
