@@ -200,6 +200,7 @@ export async function buildTypeScript() {
         await bundle.write({
           dir: join(root, 'dist'),
           format,
+          strict: true,
           entryFileNames: `[name].${extension}`,
           chunkFileNames: `[name]-[hash].${extension}`,
         });

@@ -75,7 +75,7 @@ export function mainHelp(
   page.option('version', { describe: 'the version and the commit of the native core' });
   addExamples(page, examples);
   page.epilogue(
-    'The exit code is that of the program. 125: minictr failed; 126: the program cannot be\n' +
+    'The exit code is that of the program. 125: minictr failed; 126: the program cannot be ' +
       'executed; 127: it is not there; 128+N: signal N ended it.',
   );
   return text(page);

@@ -63,6 +63,9 @@ export function text(written: string): string {
   return written;
 }
 
+/** Stands before each value on its way through the parser. */
+const GUARD = ':';
+
 /** Settings that make the parser take every value as it is written. */
 const AS_WRITTEN = {
   'boolean-negation': false,
@@ -87,14 +90,17 @@ export function readOptions<Draft>(
   draft: Draft,
 ): void {
   const names = table.map(({ name }) => name);
-  const parsed = parser([...words], { string: names, configuration: AS_WRITTEN });
+  // The parser takes quotation marks off a value that begins and ends with them. The shell has done
+  // that already; so no value begins with its first character here.
+  const guarded = words.map((word) => word.replace('=', `=${GUARD}`));
+  const parsed = parser(guarded, { string: names, configuration: AS_WRITTEN });
   for (const option of table) {
     const given: unknown = parsed[option.name];
     if (given === undefined) continue;
     const values = (Array.isArray(given) ? given : [given]) as string[];
     for (const written of option.kind === 'list' ? values : values.slice(-1)) {
       try {
-        option.set(draft, written);
+        option.set(draft, written.slice(GUARD.length));
       } catch (thrown) {
         if (!(thrown instanceof ValueError)) throw thrown;
         throw new UsageError(`--${option.name}`, thrown.message, thrown.hint);

@@ -109,7 +109,7 @@ export function oneOf<Word extends string>(
     if (text in later || prefix in later) {
       throw new ValueError(
         `\`${text}\` isn't available yet`,
-        later[text] ?? later[prefix] ?? `use ${list}`,
+        later[text] || later[prefix] || `use ${list}`,
       );
     }
     throw new ValueError(`\`${text}\` is not ${list}`);

@@ -20,15 +20,15 @@ export const runCommand: Command<RunDraft> = {
   usage: 'minictr run [OPTION...] COMMAND [ARG...]',
   summary: 'run a program in a container',
   about:
-    'Runs COMMAND in a new container, and ends as it ends. A COMMAND that begins with `.` or `/` is\n' +
-    'a program that `minictr deploy` put into `./newroot`, or into the rootfs that `--rootfs` names;\n' +
-    'a bare name is looked up in the PATH of that rootfs. All that follows COMMAND belongs to it.',
+    'Runs COMMAND in a new container, and ends as it ends. A COMMAND that begins with `.` or `/` is ' +
+    'a program that `minictr deploy` put into ./newroot, or into the rootfs that --rootfs names; a ' +
+    'bare name is looked up in the PATH of that rootfs. What follows COMMAND belongs to it.',
   options: RUN_OPTIONS,
   examples: [
-    ['minictr run ./server --port 80', 'what was deployed, with an argument of its own'],
-    ['minictr run --rootfs ./debian -it bash', 'a shell in a terminal'],
-    ['minictr run --rootfs ./debian -m 512m --cpus 1 make', 'a build that is kept within limits'],
-    ['minictr run --rootfs ./debian -v "$PWD:/src:ro" -w /src ls', 'a directory of this machine'],
+    ['minictr run ./server --port 80', 'what was deployed, and an argument of its own'],
+    ['minictr run --rootfs DIR -it bash', 'a shell in a terminal'],
+    ['minictr run --rootfs DIR -m 512m make', 'a build that is kept within a limit'],
+    ['minictr run -v "$PWD:/src:ro" ./lint /src', 'with a directory of this machine'],
   ],
 };
 
