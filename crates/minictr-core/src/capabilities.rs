@@ -1,13 +1,9 @@
-//! stub
-use crate::error::{Error, Result};
+//! Capabilities: names, sets, and the five sets of a process. `capabilities(7)`.
+
+use crate::error::{Error, ErrorCode, Result};
 use crate::spec::Capabilities;
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CapabilitySet(u64);
-impl CapabilitySet {
-    pub fn bits(self) -> u64 {
-        self.0
-    }
-}
+
+/// Names by number, without `CAP_`.
 const NAMES: &[&str] = &[
     "CHOWN",
     "DAC_OVERRIDE",
@@ -51,37 +47,152 @@ const NAMES: &[&str] = &[
     "BPF",
     "CHECKPOINT_RESTORE",
 ];
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CapabilitySets {
-    pub bounding: CapabilitySet,
-    pub effective: CapabilitySet,
-    pub inheritable: CapabilitySet,
-    pub permitted: CapabilitySet,
-    pub ambient: CapabilitySet,
-}
-fn set(names: &[String]) -> Result<CapabilitySet> {
-    let mut bits = 0;
-    for n in names {
-        let short = n.strip_prefix("CAP_").unwrap_or(n);
-        let i = NAMES
-            .iter()
-            .position(|x| *x == short)
-            .ok_or_else(|| Error::invalid("use", format!("capability `{n}`")))?;
-        bits |= 1 << i;
-    }
-    Ok(CapabilitySet(bits))
-}
-impl CapabilitySets {
-    pub fn from_spec(c: &Capabilities) -> Result<Self> {
-        Ok(Self {
-            bounding: set(&c.bounding)?,
-            effective: set(&c.effective)?,
-            inheritable: set(&c.inheritable)?,
-            permitted: set(&c.permitted)?,
-            ambient: set(&c.ambient)?,
+
+/// A set of capabilities, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CapabilitySet(u64);
+
+impl CapabilitySet {
+    /// The set of these names, with or without `CAP_`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that no kernel has.
+    pub fn from_names(names: &[String]) -> Result<Self> {
+        names.iter().try_fold(Self::default(), |set, name| {
+            let number = number(name).ok_or_else(|| {
+                Error::invalid("use", format!("capability `{name}`"))
+                    .hint("names are those of capabilities(7), such as CAP_NET_RAW")
+            })?;
+            Ok(Self(set.0 | 1 << number))
         })
     }
+
+    /// One bit for each number.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether every capability of `other` is in it.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether it has a capability by name.
+    #[must_use]
+    pub fn contains_name(self, name: &str) -> bool {
+        number(name).is_some_and(|number| self.0 & 1 << number != 0)
+    }
+
+    /// The names in it, with `CAP_`.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        NAMES
+            .iter()
+            .enumerate()
+            .filter(move |(number, _)| self.0 & 1 << number != 0)
+            .map(|(_, name)| format!("CAP_{name}"))
+    }
 }
+
+fn number(name: &str) -> Option<usize> {
+    let short = name.strip_prefix("CAP_").unwrap_or(name);
+    NAMES.iter().position(|known| *known == short)
+}
+
+/// The five sets of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CapabilitySets {
+    /// Upper bound of what an exec can give.
+    pub bounding: CapabilitySet,
+    /// What the kernel checks.
+    pub effective: CapabilitySet,
+    /// Kept over an exec of a file with matching inheritable capabilities.
+    pub inheritable: CapabilitySet,
+    /// What may be made effective.
+    pub permitted: CapabilitySet,
+    /// Kept over an exec of any file.
+    pub ambient: CapabilitySet,
+}
+
+impl CapabilitySets {
+    /// The sets of a spec. Nothing is added: an inheritable set that the spec doesn't ask for would
+    /// give privileges back through file capabilities (CVE-2022-29162).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for unknown names; `Security` for sets that the kernel would refuse.
+    pub fn from_spec(spec: &Capabilities) -> Result<Self> {
+        let sets = Self {
+            bounding: CapabilitySet::from_names(&spec.bounding)?,
+            effective: CapabilitySet::from_names(&spec.effective)?,
+            inheritable: CapabilitySet::from_names(&spec.inheritable)?,
+            permitted: CapabilitySet::from_names(&spec.permitted)?,
+            ambient: CapabilitySet::from_names(&spec.ambient)?,
+        };
+        for (inner, outer, what) in [
+            (sets.effective, sets.permitted, "effective capabilities that aren't permitted"),
+            (sets.ambient, sets.permitted, "ambient capabilities that aren't permitted"),
+            (sets.ambient, sets.inheritable, "ambient capabilities that aren't inheritable"),
+        ] {
+            if !outer.contains(inner) {
+                let names: Vec<String> = CapabilitySet(inner.0 & !outer.0).names().collect();
+                return Err(Error::new(
+                    ErrorCode::Security,
+                    "set",
+                    format!("{what}: {}", names.join(", ")),
+                ));
+            }
+        }
+        Ok(sets)
+    }
+}
+
+/// Every capability that the running kernel has, `/proc/sys/kernel/cap_last_cap`.
+#[must_use]
 pub fn last_cap_mask() -> u64 {
-    (1 << 41) - 1
+    use std::sync::OnceLock;
+    static MASK: OnceLock<u64> = OnceLock::new();
+    *MASK.get_or_init(|| {
+        let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+            .ok()
+            .and_then(|text| text.trim().parse::<u32>().ok())
+            .unwrap_or(NAMES.len() as u32 - 1);
+        u64::MAX >> (63 - last.min(63))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn names_with_and_without_prefix_are_the_same() {
+        assert_eq!(
+            CapabilitySet::from_names(&names(&["CAP_KILL"])).unwrap(),
+            CapabilitySet::from_names(&names(&["KILL"])).unwrap()
+        );
+        assert_eq!(
+            CapabilitySet::from_names(&names(&["CAP_CHECKPOINT_RESTORE"])).unwrap().bits(),
+            1 << 40
+        );
+    }
+
+    #[test]
+    fn refuses_an_unknown_name() {
+        assert!(CapabilitySet::from_names(&names(&["CAP_EVERYTHING"])).is_err());
+    }
+
+    #[test]
+    fn refuses_ambient_capabilities_that_are_not_inheritable() {
+        let spec = Capabilities {
+            permitted: names(&["CAP_KILL"]),
+            ambient: names(&["CAP_KILL"]),
+            ..Capabilities::default()
+        };
+        assert_eq!(CapabilitySets::from_spec(&spec).unwrap_err().code, ErrorCode::Security);
+    }
 }

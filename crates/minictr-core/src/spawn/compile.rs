@@ -540,7 +540,7 @@ fn filter(
     sets: &CapabilitySets,
 ) -> Result<Option<Rc<seccomp::Program>>> {
     match builder.request.seccomp {
-        SeccompSource::Default => Ok(Some(builder.host.filters.default_for(sets.bounding)?)),
+        SeccompSource::Default => Ok(Some(seccomp::default_program(sets.bounding)?)),
         SeccompSource::Spec => match &linux.seccomp {
             Some(profile) => Ok(Some(builder.host.filters.compiled(profile)?)),
             None => Ok(None),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::capabilities::CapabilitySet;
 use crate::error::Result;
 use crate::seccomp::{self, Program};
 use crate::spec::Seccomp;
@@ -11,24 +10,13 @@ use crate::spec::Seccomp;
 /// Most profiles of callers that are kept.
 const MAX_KEPT: usize = 32;
 
-/// Compiled programs by what they were compiled from.
+/// Programs compiled from callers' profiles.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    default: HashMap<u64, Rc<Program>>,
     profiles: HashMap<Seccomp, Rc<Program>>,
 }
 
 impl Filters {
-    /// The built-in allow-list for a container with these capabilities.
-    pub(super) fn default_for(&mut self, capabilities: CapabilitySet) -> Result<Rc<Program>> {
-        if let Some(program) = self.default.get(&capabilities.bits()) {
-            return Ok(Rc::clone(program));
-        }
-        let program = Rc::new(seccomp::compile(&seccomp::default_profile(capabilities))?);
-        self.default.insert(capabilities.bits(), Rc::clone(&program));
-        Ok(program)
-    }
-
     /// A caller's profile. The whole profile is the key: one field left out of it would hand out
     /// the filter of another profile.
     pub(super) fn compiled(&mut self, profile: &Seccomp) -> Result<Rc<Program>> {
