@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::plan::{Plan, Step};
@@ -200,6 +201,9 @@ impl Walk<'_> {
             Step::NoNewPrivileges => process::set_no_new_privs()?,
             Step::Init => init::fork_program()?,
             Step::NewSession => {
+                // The foreground helper blocks the signals that it forwards, and a mask survives
+                // clone and exec. Until now it has kept them from a half-made container.
+                SigSet::empty().thread_set_mask()?;
                 // EPERM: already a leader, which a cloned child never is but a joined one may be.
                 match nix::unistd::setsid() {
                     Ok(_) | Err(Errno::EPERM) => {}
