@@ -1,6 +1,7 @@
 /**
  * Options to a launch request: an OCI spec and the few launch options beside it.
  */
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { invalid } from '../errors.js';
@@ -307,7 +308,7 @@ function mounts(options: ContainerOptions): SpecMount[] {
       source: 'shm',
       options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`],
     },
-    choice(options.ipc) === 'host' ? HOST_MQUEUE : MQUEUE,
+    ...(choice(options.ipc) === 'host' ? hostQueues() : [MQUEUE]),
     (options.network ?? 'none') === 'none' ? SYS : HOST_SYS,
     ...(choice(options.cgroupns) === 'host' ? [] : [CGROUP]),
   ];
@@ -321,6 +322,11 @@ function mounts(options: ContainerOptions): SpecMount[] {
     list.push({ destination: container, type: 'bind', source: resolve(host), options: ['bind', 'nosuid', 'noexec'] });
   }
   return list;
+}
+
+/** The host's message queues, where they are mounted: a new mount needs a namespace of its own. */
+function hostQueues(): SpecMount[] {
+  return existsSync(HOST_MQUEUE.source) ? [HOST_MQUEUE] : [];
 }
 
 function depth(path: string): number {
