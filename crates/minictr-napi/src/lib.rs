@@ -6,5 +6,6 @@
 mod failure;
 mod foreground;
 mod hub;
+mod rootfs;
 mod session;
 mod terminal;

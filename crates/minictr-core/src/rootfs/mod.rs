@@ -3,6 +3,7 @@
 //! All of it works on one descriptor of the root; nothing joins strings.
 
 pub mod copy_up;
+pub mod deploy;
 pub mod masks;
 pub mod mounts;
 pub mod options;

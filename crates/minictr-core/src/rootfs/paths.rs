@@ -120,7 +120,7 @@ pub fn ensure_dir(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<OwnedF
 }
 
 /// What is above the last part of a path, if anything, and that part.
-fn split(path: &CStr) -> Result<(Option<CString>, CString), Errno> {
+pub(super) fn split(path: &CStr) -> Result<(Option<CString>, CString), Errno> {
     let bytes = path.to_bytes();
     let end = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
     let start = bytes[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);

@@ -9,6 +9,7 @@
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub mod clone;
+pub mod files;
 pub mod mount;
 pub mod openat2;
 pub mod process;
