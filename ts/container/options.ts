@@ -65,17 +65,34 @@ export interface Limits {
   ulimits?: Readonly<Record<string, number | { soft: number; hard: number }>>;
 }
 
-/** A seccomp profile as in the OCI runtime spec. */
+/** Where a rule of a profile holds, or doesn't: docker's addition to the OCI runtime spec. */
+export interface SeccompCondition {
+  /** Processors by their names in Go: `amd64`, `arm64`. */
+  arches?: readonly string[];
+  /** Capabilities of the container, with their prefix. */
+  caps?: readonly string[];
+  /** First kernel version, such as `4.8`. */
+  minKernel?: string;
+}
+
+/** A seccomp profile as in the OCI runtime spec, or as docker writes it. */
 export interface SeccompProfile {
   defaultAction: string;
   defaultErrnoRet?: number;
   architectures?: readonly string[];
+  /** In the place of `architectures`: those of one machine are taken. */
+  archMap?: ReadonlyArray<{ architecture: string; subArchitectures?: readonly string[] | null }>;
   flags?: readonly string[];
   syscalls?: ReadonlyArray<{
-    names: readonly string[];
+    names?: readonly string[];
+    /** One name, in the place of `names`. */
+    name?: string;
     action: string;
     errnoRet?: number;
-    args?: ReadonlyArray<{ index: number; value: number; valueTwo?: number; op: string }>;
+    args?: ReadonlyArray<{ index: number; value: number; valueTwo?: number; op: string }> | null;
+    includes?: SeccompCondition;
+    excludes?: SeccompCondition;
+    comment?: string;
   }>;
 }
 

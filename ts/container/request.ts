@@ -9,10 +9,10 @@ import type {
   ContainerOptions,
   Mount,
   NamespaceChoice,
-  SeccompProfile,
   Security,
   Size,
 } from './options.js';
+import { here, unconditional } from './seccomp.js';
 import { bytes } from './sizes.js';
 import {
   ALL_CAPABILITIES,
@@ -101,7 +101,10 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
       namespaces: namespaces(options),
       resources: resources(options),
       sysctl: sysctls(options),
-      seccomp: typeof security.seccomp === 'object' ? profile(security.seccomp) : undefined,
+      seccomp:
+        typeof security.seccomp === 'object'
+          ? unconditional(security.seccomp, here(capabilityList(security)))
+          : undefined,
       ...paths(security),
     },
   };
@@ -185,13 +188,17 @@ function capabilityNames(names: readonly string[]): string[] {
   });
 }
 
-function capabilities({ capAdd = [], capDrop = [], privileged }: Security): Record<string, unknown> {
+function capabilityList({ capAdd = [], capDrop = [], privileged }: Security): string[] {
   const add = capabilityNames(capAdd);
   const drop = capabilityNames(capDrop);
   const start =
     privileged || add.includes('CAP_ALL') ? ALL_CAPABILITIES : drop.includes('CAP_ALL') ? [] : DEFAULT_CAPABILITIES;
   const kept = start.filter((name) => !drop.includes(name));
-  const all = [...new Set([...kept, ...add.filter((name) => name !== 'CAP_ALL')])];
+  return [...new Set([...kept, ...add.filter((name) => name !== 'CAP_ALL')])];
+}
+
+function capabilities(security: Security): Record<string, unknown> {
+  const all = capabilityList(security);
   return { bounding: all, effective: all, permitted: all };
 }
 
@@ -247,10 +254,6 @@ const CPU_PERIOD_US = 100_000;
 
 function sysctls({ sysctls = {} }: ContainerOptions): Record<string, string> {
   return Object.fromEntries(Object.entries(sysctls).map(([name, value]) => [name, String(value)]));
-}
-
-function profile(seccomp: SeccompProfile): SeccompProfile {
-  return seccomp;
 }
 
 function paths({ mask = [], unmask = [], privileged }: Security): Record<string, unknown> {
