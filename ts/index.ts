@@ -6,6 +6,7 @@ export type * from './container/options.js';
 export { ContainerProcess, type Stats } from './container/process.js';
 export { ProgramError, type RunResult, type Usage } from './container/result.js';
 export { type OutputOf, run } from './container/run.js';
+export { deploy, type DeployedPath, type Deployment, type DeployOptions } from './deploy/deploy.js';
 export { findDeployed } from './deploy/find.js';
 export { type ErrorCode, MinictrError } from './errors.js';
 export { coreVersion } from './native.js';

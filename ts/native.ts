@@ -3,7 +3,7 @@
  *
  * Worker threads are environments of their own; each has its session, all share one spawner.
  */
-import type { BindingLaunch, BindingSession } from '../index.js';
+import type { BindingLaunch, BindingLibrary, BindingSession } from '../index.js';
 import { fromBinding, MinictrError } from './errors.js';
 import { loadNative } from './load-native.js';
 
@@ -149,6 +149,45 @@ export function execForeground(request: string, preserveFds: readonly number[]):
     throw fromBinding(thrown);
   }
   throw new MinictrError({ code: 'INTERNAL', operation: 'replace', object: 'this process' });
+}
+
+/** Calls the binding; its failures become errors of ours. */
+function attempt<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (thrown) {
+    throw fromBinding(thrown);
+  }
+}
+
+/** The files of a rootfs, to bring others in. Every path but a source is one inside it. */
+export type RootfsFiles = ReturnType<typeof rootfsFiles>;
+
+/** Opens a directory of the host's as a rootfs; `index.d.ts` documents what can be done with it. */
+export function rootfsFiles(rootfs: string) {
+  const files = attempt(() => new addon.BindingRootfs(rootfs));
+  return {
+    kind: (path: string) => attempt(() => files.kind(path)),
+    makeDirectories: (path: string) => attempt(() => files.makeDirectories(path)),
+    dressDirectory: (source: string, path: string) =>
+      attempt(() => files.dressDirectory(source, path)),
+    copyFile: (source: string, path: string) =>
+      files.copyFile(source, path).catch((thrown: unknown) => {
+        throw fromBinding(thrown);
+      }),
+    link: (existing: string, path: string) => attempt(() => files.link(existing, path)),
+    symlink: (target: string, path: string, source: string) =>
+      attempt(() => files.symlink(target, path, source)),
+    sweep: (path: string) => attempt(() => files.sweep(path)),
+  };
+}
+
+/**
+ * The loader and shared libraries of a program of the host's that is going to be at `target` in a
+ * rootfs; none for a static program, and for what is no program.
+ */
+export function libraryClosure(program: string, target: string): BindingLibrary[] {
+  return attempt(() => addon.libraryClosure(program, target));
 }
 
 /** Version of the core with the commit of its sources. */

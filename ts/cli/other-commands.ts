@@ -4,15 +4,19 @@
  */
 import { coreVersion, MinictrError, version } from '../index.js';
 import { closest } from './closest.js';
+import { deployCommand, runDeploy } from './commands/deploy.js';
 import { runCommand } from './commands/run.js';
 import { commandHelp, mainHelp } from './help.js';
 
 const SUMMARIES = [
+  deployCommand,
   runCommand,
   { name: 'help', usage: 'minictr help [COMMAND]', summary: 'help, also of a command' },
 ];
 
 const EXAMPLES = [
+  ['minictr deploy ./hello', 'put a program into a container'],
+  ['minictr run ./hello', 'and run it there'],
   ['minictr run --rootfs ./debian -it bash', 'a shell in a root filesystem'],
 ] as const;
 
@@ -20,7 +24,7 @@ const EXAMPLES = [
 export async function execute(
   command: string | undefined,
   words: readonly string[],
-  _useJson: (json: boolean) => void,
+  useJson: (json: boolean) => void,
 ): Promise<void> {
   switch (command) {
     case undefined:
@@ -33,6 +37,9 @@ export async function execute(
     case '--version':
     case '-V':
       process.stdout.write(`${versionLine()}\n`);
+      return;
+    case 'deploy':
+      if ((await runDeploy(words, useJson)) === 'help') await printHelp('deploy');
       return;
     default:
       throw unknownCommand(command);
@@ -50,6 +57,8 @@ function helpOf(name: string | undefined): Promise<string> {
       return mainHelp(SUMMARIES, EXAMPLES);
     case 'run':
       return commandHelp(runCommand);
+    case 'deploy':
+      return commandHelp(deployCommand);
     default:
       throw unknownCommand(name);
   }

@@ -143,13 +143,14 @@ pub struct BindingLibrary {
     pub target: String,
 }
 
-/// The loader and shared libraries of a program of the host's; none for a static one.
+/// The loader and shared libraries of a program of the host's that is going to be at `target` in a
+/// rootfs; none for a static one.
 #[napi]
-pub fn library_closure(program: String) -> napi::Result<Vec<BindingLibrary>> {
+pub fn library_closure(program: String, target: String) -> napi::Result<Vec<BindingLibrary>> {
     let root =
         Rootfs::open(c"/").map_err(failed("open", "/")).map_err(|error| exception(&error))?;
-    let found =
-        diagnose::library_closure(root.fd(), &program).map_err(|error| exception(&error))?;
+    let found = diagnose::library_closure(root.fd(), &program, &target)
+        .map_err(|error| exception(&error))?;
     Ok(found
         .into_iter()
         .map(|file| BindingLibrary { source: file.source, target: file.target })

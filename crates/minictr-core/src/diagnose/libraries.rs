@@ -95,22 +95,23 @@ impl<'root> Search<'root> {
         Self { root, directories }
     }
 
-    /// Where a library is that `needed` names, for a file in `origin`.
-    fn find(
-        &self,
-        needed: &str,
-        paths: &[String],
-        origin: &str,
-        wanted: &elf::Elf,
-    ) -> Option<String> {
-        if needed.contains('/') {
-            return self.fits(needed, wanted).then(|| needed.to_owned());
-        }
+    /// The library that `needed` names, for a file whose directory is `origin`.
+    ///
+    /// A path with `$ORIGIN` is another one where the file is going to be.
+    fn find(&self, needed: &str, wanted: &elf::Elf, origin: &Origin) -> Option<LibraryFile> {
+        let own = wanted.library_paths.iter();
         let own =
-            paths.iter().map(|path| path.replace("${ORIGIN}", origin).replace("$ORIGIN", origin));
-        own.chain(self.directories.iter().cloned())
-            .map(|directory| format!("{}/{needed}", directory.trim_end_matches('/')))
-            .find(|path| self.fits(path, wanted))
+            own.map(|path| (in_origin(path, &origin.source), in_origin(path, &origin.target)));
+        let everywhere = self.directories.iter().map(|path| (path.clone(), path.clone()));
+        let file = |directory: &str| format!("{}/{needed}", directory.trim_end_matches('/'));
+        if needed.contains('/') {
+            return self
+                .fits(needed, wanted)
+                .then(|| LibraryFile { source: needed.to_owned(), target: needed.to_owned() });
+        }
+        own.chain(everywhere)
+            .map(|(source, target)| LibraryFile { source: file(&source), target: file(&target) })
+            .find(|library| self.fits(&library.source, wanted))
     }
 
     /// Whether a file exists and is for the same machine.
@@ -121,9 +122,31 @@ impl<'root> Search<'root> {
     }
 }
 
-/// Everything that a program needs to start, and what of it isn't there.
-fn walk(root: BorrowedFd<'_>, program: &str) -> Option<(BTreeSet<LibraryFile>, BTreeSet<String>)> {
-    let file = open(root, program, libc::O_RDONLY).ok()?;
+/// The directory of a file: where it is, and where it is going to be.
+struct Origin {
+    source: String,
+    target: String,
+}
+
+impl Origin {
+    fn of(file: &LibraryFile) -> Self {
+        let directory =
+            |path: &str| path.rsplit_once('/').map_or("/", |(directory, _)| directory).to_owned();
+        Self { source: directory(&file.source), target: directory(&file.target) }
+    }
+}
+
+fn in_origin(path: &str, origin: &str) -> String {
+    path.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
+}
+
+/// Everything that a program needs to start, and what of it isn't there. The program is looked at in
+/// the root at `source`, and is going to be at `target`.
+fn walk(
+    root: BorrowedFd<'_>,
+    program: &LibraryFile,
+) -> Option<(BTreeSet<LibraryFile>, BTreeSet<String>)> {
+    let file = open(root, &program.source, libc::O_RDONLY).ok()?;
     let start = elf::read(file.as_fd()).ok()?;
     let loader = start.interpreter.clone()?;
     let search = Search::new(root, &loader);
@@ -134,10 +157,10 @@ fn walk(root: BorrowedFd<'_>, program: &str) -> Option<(BTreeSet<LibraryFile>, B
     } else {
         missing.insert(loader.clone());
     }
-    let mut waiting = vec![(program.to_owned(), start)];
+    let mut waiting = vec![(program.clone(), start)];
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    while let Some((path, elf)) = waiting.pop() {
-        let origin = path.rsplit_once('/').map_or("/", |(directory, _)| directory).to_owned();
+    while let Some((file, elf)) = waiting.pop() {
+        let origin = Origin::of(&file);
         for needed in &elf.needed {
             // The loader is a library of itself.
             if loader.ends_with(&format!("/{needed}")) || !seen.insert(needed.clone()) {
@@ -146,13 +169,13 @@ fn walk(root: BorrowedFd<'_>, program: &str) -> Option<(BTreeSet<LibraryFile>, B
             if seen.len() > MAX_FILES {
                 break;
             }
-            match search.find(needed, &elf.library_paths, &origin, &elf) {
-                Some(path) => {
-                    found.insert(LibraryFile { source: path.clone(), target: path.clone() });
-                    let next = open(root, &path, libc::O_RDONLY).ok();
+            match search.find(needed, &elf, &origin) {
+                Some(library) => {
+                    let next = open(root, &library.source, libc::O_RDONLY).ok();
                     if let Some(next) = next.and_then(|file| elf::read(file.as_fd()).ok()) {
-                        waiting.push((path, next));
+                        waiting.push((library.clone(), next));
                     }
+                    found.insert(library);
                 }
                 None => {
                     missing.insert(needed.clone());
@@ -163,12 +186,18 @@ fn walk(root: BorrowedFd<'_>, program: &str) -> Option<(BTreeSet<LibraryFile>, B
     Some((found, missing))
 }
 
-/// The loader and all shared libraries of a program, each where it is; none for a static one.
+/// The loader and all shared libraries of a program that is going to be at `target`; none for a
+/// static one.
 ///
 /// # Errors
 /// `NotFound` where the program needs a library that isn't there either.
-pub fn library_closure(root: BorrowedFd<'_>, program: &str) -> Result<Vec<LibraryFile>> {
-    let Some((found, missing)) = walk(root, program) else { return Ok(Vec::new()) };
+pub fn library_closure(
+    root: BorrowedFd<'_>,
+    program: &str,
+    target: &str,
+) -> Result<Vec<LibraryFile>> {
+    let start = LibraryFile { source: program.to_owned(), target: target.to_owned() };
+    let Some((found, missing)) = walk(root, &start) else { return Ok(Vec::new()) };
     if let Some(library) = missing.first() {
         return Err(Error::new(
             ErrorCode::NotFound,
@@ -184,7 +213,8 @@ pub fn library_closure(root: BorrowedFd<'_>, program: &str) -> Result<Vec<Librar
 /// `None` where none is missing.
 #[must_use]
 pub fn explain_missing_libraries(root: BorrowedFd<'_>, program: &str) -> Option<Error> {
-    let (_, missing) = walk(root, program)?;
+    let start = LibraryFile { source: program.to_owned(), target: program.to_owned() };
+    let (_, missing) = walk(root, &start)?;
     if missing.is_empty() {
         return None;
     }

@@ -305,6 +305,9 @@ fn copy_through_memory(
 }
 
 /// Owner first: changing it takes set-user-ID bits and file capabilities away again.
+///
+/// A set-user-ID bit is kept only where the owner is: it would hand the rights of whoever deploys to
+/// a program that somebody else has written.
 fn copy_attributes(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
@@ -314,7 +317,15 @@ fn copy_attributes(
         let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
         tolerate(fchown(target, Some(uid), Some(gid)))?;
     }
-    fchmod(target, Mode::from_bits_truncate(stat.st_mode & 0o7777))?;
+    let own = fstat(target)?;
+    let mut mode = Mode::from_bits_truncate(stat.st_mode & 0o7777);
+    if own.st_uid != stat.st_uid {
+        mode.remove(Mode::S_ISUID);
+    }
+    if own.st_gid != stat.st_gid {
+        mode.remove(Mode::S_ISGID);
+    }
+    fchmod(target, mode)?;
     let names = match files::list_attributes(source) {
         Ok(names) => names,
         Err(Errno::EOPNOTSUPP) => Vec::new(),
