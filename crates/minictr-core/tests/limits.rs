@@ -76,11 +76,12 @@ fn the_container_sees_itself_at_the_root_of_read_only_hierarchies() {
 #[test]
 fn nothing_of_a_cgroup_is_left_behind() {
     let Some(rootfs) = busybox_rootfs("left") else { return };
-    let before = cgroups_of("minictr-test");
     let resources = json!({ "memory": { "limit": 64 << 20 }, "cpu": { "quota": 50000, "period": 100000, "shares": 512 } });
     let Some(request) = with("nothing_of_a_cgroup", &rootfs, &["true"], resources) else { return };
-    run(&mut Supervisor::new().unwrap(), request).unwrap();
-    assert_eq!(cgroups_of("minictr-test"), before);
+    let id = request["id"].as_str().unwrap().to_owned();
+    let mut supervisor = Supervisor::new().unwrap();
+    run(&mut supervisor, request).unwrap();
+    assert_eq!(cgroups_of(&id), [] as [std::path::PathBuf; 0]);
 }
 
 #[test]

@@ -4,17 +4,24 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
 use serde_json::{Value, json};
+
+/// A word that no other test of this machine has.
+pub fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A directory that is removed at the end of the test.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("minictr-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
+        // tests run as threads of one process
+        let path = std::env::temp_dir().join(format!("minictr-test-{name}-{}", unique()));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         Self(path)
@@ -68,7 +75,7 @@ pub fn busybox_rootfs(name: &str) -> Option<Scratch> {
 /// The default container of the library, as a request.
 pub fn request(rootfs: &Path, args: &[&str]) -> Value {
     json!({
-        "id": "test",
+        "id": format!("minictr-test-{}", unique()),
         "idMapping": "auto",
         "mountPoints": "private",
         "seccomp": "default",
@@ -162,7 +169,7 @@ pub fn run(
 pub fn limited() -> bool {
     let hierarchies = minictr_core::cgroups::Hierarchies::detect().unwrap();
     let request: LaunchRequest = serde_json::from_value(json!({
-        "id": "trial", "spec": { "ociVersion": "1.3.0" },
+        "id": format!("trial-{}", unique()), "spec": { "ociVersion": "1.3.0" },
         "cgroup": { "defaultPids": 10 },
     }))
     .unwrap();
