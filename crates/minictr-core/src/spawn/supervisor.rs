@@ -704,11 +704,20 @@ impl Supervisor {
     /// A launch has ended: its caller is told once nothing is left of it.
     fn over(&mut self, slot: usize, mut launch: Launch, result: process::WaitResult) {
         let step = self.progress.get(slot).map_or(0, |step| step.load(Ordering::Relaxed));
-        launch.child = None;
+        self.unwatch_child(launch.child.take());
         let event = launch.end_event(result, step);
         self.release(slot, &mut launch);
         self.index.remove(&launch.id);
         self.emit(event);
+    }
+
+    /// Takes an ended child's pidfd out of the wait. Closing it wouldn't: the caller has a copy, and
+    /// while any is open the kernel goes on reporting it, `epoll(7)`.
+    fn unwatch_child(&self, child: Option<Child>) {
+        if let Some(child) = child {
+            // ENOENT: it was never watched.
+            let _ = self.epoll.delete(&child.pidfd);
+        }
     }
 
     /// Takes away all that a launch has, its processes included.
@@ -716,6 +725,7 @@ impl Supervisor {
         for child in [launch.joiner.take(), launch.child.take()].into_iter().flatten() {
             let _ = process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = process::reap_blocking(child.pidfd.as_fd());
+            self.unwatch_child(Some(child));
         }
         if let Some(helper) = launch.map_helper.take() {
             helper.end();
