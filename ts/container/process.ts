@@ -253,8 +253,15 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
     if (this.#stdin === undefined && this.#stdinFd !== -1) closeSync(this.#stdinFd);
     else if (this.#stdin !== this.#terminal) this.#stdin?.destroy();
     this.#stdinFd = -1;
-    const gone = new MinictrError({ code: 'WRONG_STATE', operation: 'find running container:', object: 'it has ended' });
-    for (const [, reject] of this.#waiting.values()) reject(gone);
+    for (const [, reject] of this.#waiting.values()) {
+      reject(
+        new MinictrError({
+          code: 'WRONG_STATE',
+          operation: 'find running container:',
+          object: 'it has ended',
+        }),
+      );
+    }
     this.#waiting.clear();
     this.#settle();
   }

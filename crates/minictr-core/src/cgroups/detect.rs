@@ -90,10 +90,10 @@ pub(super) fn mounts(found: &[Hierarchy]) -> Vec<CgroupMount> {
         .iter()
         .map(|hierarchy| {
             let named = hierarchy.controllers.iter().find_map(|name| name.strip_prefix("name="));
-            let flags: Vec<CString> = match (hierarchy.v2, named) {
-                (true, _) => Vec::new(),
-                (false, Some(_)) => vec![string("none")],
-                (false, None) => hierarchy.controllers.iter().map(|name| string(name)).collect(),
+            let data = match (hierarchy.v2, named) {
+                (true, _) => String::new(),
+                (false, Some(name)) => format!("none,name={name}"),
+                (false, None) => hierarchy.controllers.join(","),
             };
             let directory = match (hierarchy.v2, only_v2, named) {
                 (true, true, _) => String::new(),
@@ -101,12 +101,16 @@ pub(super) fn mounts(found: &[Hierarchy]) -> Vec<CgroupMount> {
                 (false, _, Some(name)) => name.to_owned(),
                 (false, _, None) => hierarchy.controllers.join(","),
             };
-            let links = if flags.len() > 1 { flags.clone() } else { Vec::new() };
+            let links = match hierarchy.controllers.as_slice() {
+                several @ [_, _, ..] if !hierarchy.v2 => {
+                    several.iter().map(|name| string(name)).collect()
+                }
+                _ => Vec::new(),
+            };
             CgroupMount {
                 directory: string(&directory),
                 fs_type: string(if hierarchy.v2 { "cgroup2" } else { "cgroup" }),
-                flags,
-                name: named.map(string),
+                data: string(&data),
                 links,
             }
         })
@@ -157,6 +161,6 @@ mod tests {
         let mounts = mounts(&hierarchies(HYBRID, MEMBERSHIP));
         assert_eq!(mounts[0].directory.to_str(), Ok("cpu,cpuacct"));
         assert_eq!(mounts[0].links.len(), 2);
-        assert_eq!(mounts[2].name.as_deref(), Some(c"systemd"));
+        assert_eq!(mounts[2].data.as_c_str(), c"none,name=systemd");
     }
 }

@@ -35,12 +35,11 @@ pub struct DevicePlan {
     pub bind_from: Option<CString>,
 }
 
-/// Makes a device node, or binds the host's.
+/// Makes a device node in its directory, or binds the host's.
 ///
 /// # Errors
 /// ENODEV where the host's path isn't that device; EEXIST where the rootfs has something else there.
-pub fn make_device(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Fault> {
-    let directory = paths::ensure_dir(root, &device.directory, 0o755)?;
+pub fn make_device(directory: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Fault> {
     match &device.bind_from {
         Some(host_path) => {
             let tree = mount::open_tree(paths::cwd(), host_path, OPEN_TREE_CLONE)
@@ -49,15 +48,22 @@ pub fn make_device(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Faul
             if !is_device(tree.as_fd(), device.kind, device.rdev)? {
                 return Err(Errno::ENODEV.into());
             }
-            let target = paths::ensure_file_at(directory.as_fd(), &device.name, 0o644)?;
-            mount::move_mount(tree.as_fd(), target.as_fd())?;
+            let mode = Mode::from_bits_truncate(0o644);
+            match mknodat(directory, device.name.as_c_str(), SFlag::S_IFREG, mode, 0) {
+                Ok(()) => mount::move_mount_onto(tree.as_fd(), directory, &device.name)?,
+                Err(Errno::EEXIST) => {
+                    let target = paths::ensure_file_at(directory, &device.name, 0o644)?;
+                    mount::move_mount(tree.as_fd(), target.as_fd())?;
+                }
+                Err(errno) => return Err(errno.into()),
+            }
         }
         None => {
             let mode = Mode::from_bits_truncate(device.mode);
-            match mknodat(&directory, device.name.as_c_str(), device.kind, mode, device.rdev) {
+            match mknodat(directory, device.name.as_c_str(), device.kind, mode, device.rdev) {
                 Ok(()) => {}
                 Err(Errno::EEXIST) => {
-                    let found = paths::open_entry(directory.as_fd(), &device.name, libc::O_PATH)?;
+                    let found = paths::open_entry(directory, &device.name, libc::O_PATH)?;
                     if is_device(found.as_fd(), device.kind, device.rdev)? {
                         return Ok(());
                     }
@@ -67,10 +73,10 @@ pub fn make_device(root: BorrowedFd<'_>, device: &DevicePlan) -> Result<(), Faul
             }
             // mknod applies the umask and our ids, so mode and owner are set again.
             let flags = nix::sys::stat::FchmodatFlags::FollowSymlink;
-            fchmodat(&directory, device.name.as_c_str(), mode, flags)?;
+            fchmodat(directory, device.name.as_c_str(), mode, flags)?;
             if device.uid != 0 || device.gid != 0 {
                 fchownat(
-                    &directory,
+                    directory,
                     device.name.as_c_str(),
                     Some(Uid::from_raw(device.uid)),
                     Some(Gid::from_raw(device.gid)),
@@ -104,11 +110,10 @@ pub const DEV_LINKS: &[(&CStr, &CStr)] = &[
 /// Makes the links of /dev; what is there already stays.
 ///
 /// # Errors
-/// Those of opening /dev in the rootfs, EROFS.
-pub fn make_dev_links(root: BorrowedFd<'_>) -> Result<(), Fault> {
-    let dev = paths::ensure_dir(root, c"/dev", 0o755)?;
+/// EROFS, and the others of `symlinkat(2)`.
+pub fn make_dev_links(dev: BorrowedFd<'_>) -> Result<(), Fault> {
     for (name, target) in DEV_LINKS {
-        match nix::unistd::symlinkat(*target, &dev, *name) {
+        match nix::unistd::symlinkat(*target, dev, *name) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::mount::MsFlags;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::fchdir;
 
 use super::options::MountOptions;
@@ -99,8 +99,8 @@ pub enum MountAction {
     Cgroups {
         /// Mounted hierarchies; a single one with an empty name is cgroup v2 itself.
         hierarchies: Vec<CgroupMount>,
-        /// Attributes of all of them.
-        attr: u64,
+        /// Flags of all of them.
+        flags: MsFlags,
     },
 }
 
@@ -111,10 +111,8 @@ pub struct CgroupMount {
     pub directory: CString,
     /// `cgroup` or `cgroup2`.
     pub fs_type: CString,
-    /// Mount flags of v1: controllers, or `none` and `name=…`.
-    pub flags: Vec<CString>,
-    /// `name=` of a v1 hierarchy without controllers.
-    pub name: Option<CString>,
+    /// Options of v1, `cgroups(7)`: its controllers, or `none,name=…` where it has none.
+    pub data: CString,
     /// Names that lead to it, such as `cpu` for `cpu,cpuacct`.
     pub links: Vec<CString>,
 }
@@ -225,9 +223,9 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
                 mount::mount_setattr(mounted.as_fd(), 0, after)?;
             }
         }
-        MountAction::Cgroups { hierarchies, attr } => {
+        MountAction::Cgroups { hierarchies, flags } => {
             let target = directory(root, plan).map_err(part(PART_TARGET))?;
-            mount_cgroups(root, &plan.destination, target.as_fd(), hierarchies, *attr)?;
+            mount_cgroups(root, &plan.destination, target.as_fd(), hierarchies, *flags)?;
         }
     }
     Ok(())
@@ -270,41 +268,31 @@ fn mount_cgroups(
     destination: &CStr,
     target: BorrowedFd<'_>,
     hierarchies: &[CgroupMount],
-    attr: u64,
+    flags: MsFlags,
 ) -> Result<(), Fault> {
     if let [only] = hierarchies
         && only.directory.is_empty()
     {
-        let tree = new_cgroup_mount(only, attr)?;
-        mount::move_mount(tree.as_fd(), target)?;
-        return Ok(());
+        return Ok(mount_here(target, &only.fs_type, &only.fs_type, flags, &only.data)?);
     }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount_here(target, c"cgroup", c"tmpfs", flags, c"mode=755,size=64k")?;
+    let tmpfs_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount_here(target, c"cgroup", c"tmpfs", tmpfs_flags, c"mode=755,size=64k")?;
     let top = paths::open_in_root(root, destination, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    // Names in a filesystem that is new and ours alone: nothing has to be looked up with care.
+    fchdir(&top)?;
     for hierarchy in hierarchies {
-        let tree = new_cgroup_mount(hierarchy, attr)?;
-        let directory = paths::ensure_dir(top.as_fd(), &hierarchy.directory, 0o755)?;
-        mount::move_mount(tree.as_fd(), directory.as_fd())?;
+        let name = hierarchy.directory.as_c_str();
+        mkdirat(&top, name, Mode::from_bits_truncate(0o755))?;
+        let source = hierarchy.fs_type.as_c_str();
+        let data = (!hierarchy.data.is_empty()).then_some(hierarchy.data.as_c_str());
+        nix::mount::mount(Some(source), name, Some(source), flags, data)?;
         for link in &hierarchy.links {
-            nix::unistd::symlinkat(hierarchy.directory.as_c_str(), &top, link.as_c_str())?;
+            nix::unistd::symlinkat(name, &top, link.as_c_str())?;
         }
     }
-    if attr & MOUNT_ATTR_RDONLY != 0 {
+    if flags.contains(MsFlags::MS_RDONLY) {
         let read_only = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
         mount::mount_setattr(top.as_fd(), 0, &read_only)?;
     }
     Ok(())
-}
-
-fn new_cgroup_mount(hierarchy: &CgroupMount, attr: u64) -> Result<OwnedFd, Errno> {
-    let context = mount::fsopen(&hierarchy.fs_type)?;
-    for flag in &hierarchy.flags {
-        mount::fsconfig_flag(context.as_fd(), flag)?;
-    }
-    if let Some(name) = &hierarchy.name {
-        mount::fsconfig_string(context.as_fd(), c"name", name)?;
-    }
-    mount::fsconfig_create(context.as_fd())?;
-    mount::fsmount(context.as_fd(), attr)
 }

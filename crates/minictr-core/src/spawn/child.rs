@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "the boundary between our image and the program's")]
 
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,7 @@ use super::{exec, init, terminal};
 use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
-use crate::rootfs::{masks, mounts, root};
+use crate::rootfs::{masks, mounts, paths, root};
 use crate::sys::{clone, process, security};
 
 /// Exit status of a child that failed before the program; nobody sees it but our parent, which
@@ -32,6 +33,8 @@ struct Walk<'a> {
     prepared: &'a [OwnedFd],
     sync: BorrowedFd<'a>,
     root: Option<OwnedFd>,
+    /// The directory in which devices were made last: nearly always `/dev`.
+    devices: Option<(&'a CStr, OwnedFd)>,
     masks: Masks,
     /// Ids found in the container's own files; those of the plan otherwise.
     user: Option<ResolvedUser>,
@@ -45,8 +48,16 @@ pub(super) fn run(
     sync: BorrowedFd<'_>,
     progress: &Progress,
 ) -> Infallible {
-    let mut walk =
-        Walk { plan, prepared, sync, root: None, masks: Masks::default(), user: None, slave: None };
+    let mut walk = Walk {
+        plan,
+        prepared,
+        sync,
+        root: None,
+        devices: None,
+        masks: Masks::default(),
+        user: None,
+        slave: None,
+    };
     for (index, step) in plan.steps.iter().enumerate().skip(plan.joins()) {
         progress.step.store(index as u32, Ordering::Relaxed);
         if let Err(fault) = walk.step(step, progress) {
@@ -97,12 +108,19 @@ pub(super) fn join(
     }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn device_directory(&mut self, path: &'a CStr) -> Result<BorrowedFd<'_>, Fault> {
+        if self.devices.as_ref().is_none_or(|(open, _)| *open != path) {
+            self.devices = Some((path, paths::ensure_dir(self.root()?, path, 0o755)?));
+        }
+        Ok(self.devices.as_ref().ok_or(Errno::EBADF)?.1.as_fd())
+    }
+
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
     }
 
-    fn step(&mut self, step: &Step, progress: &Progress) -> Result<(), Fault> {
+    fn step(&mut self, step: &'a Step, progress: &Progress) -> Result<(), Fault> {
         match step {
             // Done by the process that cloned this one.
             Step::Join { .. } => {}
@@ -121,7 +139,7 @@ impl Walk<'_> {
                 write_file(c"/proc/self/uid_map", format!("{uid} {host_uid} 1").as_bytes())?;
                 write_file(c"/proc/self/gid_map", format!("{gid} {host_gid} 1").as_bytes())?;
             }
-            Step::AwaitGo => await_go(self.sync)?,
+            Step::AwaitMaps | Step::AwaitRecord => await_parent(self.sync)?,
             Step::BecomeRoot => {
                 security::setgroups(&[])?;
                 security::setresgid(0)?;
@@ -130,8 +148,13 @@ impl Walk<'_> {
             Step::DetachPropagation { slave } => root::detach_propagation(*slave)?,
             Step::AttachRoot(plan) => self.root = Some(root::attach(plan, self.prepared)?),
             Step::Mount(mount) => mounts::make(self.root()?, mount, self.prepared)?,
-            Step::Device(device) => masks::make_device(self.root()?, device)?,
-            Step::DevLinks => masks::make_dev_links(self.root()?)?,
+            Step::Device(device) => {
+                masks::make_device(self.device_directory(&device.directory)?, device)?;
+            }
+            Step::DevLinks => {
+                masks::make_dev_links(self.device_directory(c"/dev")?)?;
+                self.devices = None;
+            }
             Step::OpenTerminal { size, bind_console } => {
                 let pty = terminal::open(self.root()?, *size, *bind_console)?;
                 report::send_descriptor(self.sync, report::MASTER, pty.master.as_fd())?;
@@ -219,6 +242,9 @@ impl Walk<'_> {
                 }
             }
             Step::CloseFrom(first) => process::cloexec_from(*first)?,
+            Step::Limit(limit) => {
+                nix::sys::resource::setrlimit(limit.resource, limit.soft, limit.hard)?;
+            }
             Step::Umask(mask) => {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
             }
@@ -239,8 +265,9 @@ impl Walk<'_> {
     }
 }
 
-/// Waits for the parent's word that maps are written, the journal has our pid and limits are set.
-fn await_go(sync: BorrowedFd<'_>) -> Result<(), Fault> {
+/// Waits for the parent's next word: that the id maps are written, then that the journal has our pid
+/// and our limits are set. The second has nearly always come when it is waited for.
+fn await_parent(sync: BorrowedFd<'_>) -> Result<(), Fault> {
     let mut go = [0u8; 1];
     loop {
         match recv(sync.as_raw_fd(), &mut go, MsgFlags::empty()) {

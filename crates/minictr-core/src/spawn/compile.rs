@@ -14,7 +14,7 @@ use super::exec::Program;
 use super::ids::{Caller, IdPlan};
 use super::plan::{Note, Plan, Source, Step};
 use super::request::{IdMappingSource, LaunchRequest, MountPoints, SeccompSource};
-use super::{files, program, scheduler};
+use super::{files, limits, program, scheduler};
 use crate::capabilities::{self, CapabilitySets};
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::mounts::{BindSource, CgroupMount};
@@ -131,7 +131,6 @@ pub(super) fn compile(request: &LaunchRequest, host: Host<'_>) -> Result<Plan> {
         steps: builder.steps,
         notes: builder.notes,
         sources: builder.sources,
-        rlimits: process.rlimits.clone(),
         oom_score_adj: process.oom_score_adj,
         cgroup_procs: Vec::new(),
         program,
@@ -188,7 +187,7 @@ fn enter_namespaces(
             );
         }
         IdPlan::Parent(lines) | IdPlan::Helper(lines) => {
-            builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the id map");
+            builder.push(Step::AwaitMaps, ErrorCode::Internal, "wait for", "the id maps");
             if lines.has_uid(0) && lines.has_gid(0) {
                 builder.push(
                     Step::BecomeRoot,
@@ -199,7 +198,6 @@ fn enter_namespaces(
             }
         }
         IdPlan::Joined => {
-            builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the parent");
             builder.push(
                 Step::BecomeRoot,
                 ErrorCode::IdMapping,
@@ -207,9 +205,7 @@ fn enter_namespaces(
                 "root of the joined user namespace",
             );
         }
-        IdPlan::Host => {
-            builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the parent");
-        }
+        IdPlan::Host => {}
     }
     Ok(())
 }
@@ -448,6 +444,8 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
         "join",
         "a new session keyring",
     );
+    // While it still may make the calls for it, whatever the filter.
+    builder.push(Step::AwaitRecord, ErrorCode::Internal, "wait for", "the parent");
 
     if builder.host.ids != IdPlan::Own
         && (builder.request.user.is_some() || !builder.request.groups.is_empty())
@@ -508,10 +506,6 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
         ambient: sets.ambient.bits() & all,
     };
     builder.push(step, ErrorCode::Security, "set capabilities of", "the container");
-    if own {
-        // Late: the one id was the child's own business, so it needn't have waited until now.
-        builder.push(Step::AwaitGo, ErrorCode::Internal, "wait for", "the parent");
-    }
     if builder.request.init {
         builder.push(Step::Init, ErrorCode::ResourceExhausted, "fork", "the container's init");
     }
@@ -570,6 +564,10 @@ fn become_program(
         "the program's descriptors",
     );
     builder.push(Step::CloseFrom(3 + preserved), ErrorCode::Internal, "close", "other descriptors");
+    for limit in limits::compile(&process.rlimits)? {
+        let object = limit.object.clone();
+        builder.push(Step::Limit(limit), ErrorCode::Security, "set limit", object);
+    }
     if let Some(mask) = process.user.umask {
         builder.push(Step::Umask(mask), ErrorCode::Internal, "set", "umask");
     }

@@ -62,7 +62,7 @@ pub(super) fn compile_mounts(
         } else if matches!(kind, "cgroup" | "cgroup2") {
             let action = MountAction::Cgroups {
                 hierarchies: builder.host.cgroup_mounts.to_vec(),
-                attr: options.attr.attr_set,
+                flags: options.mount_flags(),
             };
             (action, format!("{kind} on `{destination}`"))
         } else {

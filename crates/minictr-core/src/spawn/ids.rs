@@ -349,10 +349,7 @@ impl MapHelper {
     }
 
     /// Called once it has ended: the next helper, watched by `watch`, or none when both are done.
-    pub(super) fn ended(
-        self,
-        watch: impl FnOnce(&OwnedFd) -> std::result::Result<(), nix::errno::Errno>,
-    ) -> Result<Option<Self>> {
+    pub(super) fn ended(self, watch: impl FnOnce(&OwnedFd) -> Result<()>) -> Result<Option<Self>> {
         let (pid, lines, groups) = (self.pid, self.lines, self.groups);
         let program = if groups { "newgidmap" } else { "newuidmap" };
         let output = self.child.wait_with_output().context(
@@ -373,7 +370,7 @@ impl MapHelper {
             return Ok(None);
         }
         let next = Self::start(pid, lines, true)?;
-        watch(&next.pidfd).context(ErrorCode::ResourceExhausted, "watch", "`newgidmap`")?;
+        watch(&next.pidfd)?;
         Ok(Some(next))
     }
 

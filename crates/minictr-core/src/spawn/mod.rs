@@ -32,6 +32,7 @@ mod scheduler;
 mod supervisor;
 mod terminal;
 mod validate;
+mod watch;
 
 pub use event::*;
 pub use request::*;

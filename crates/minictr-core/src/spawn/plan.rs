@@ -12,12 +12,13 @@ use nix::mount::MsFlags;
 
 use super::exec::Program;
 use super::ids::IdPlan;
+use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
 use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{Fault, MountPlan, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
 use crate::seccomp;
-use crate::spec::{ConsoleSize, NamespaceKind, Rlimit};
+use crate::spec::{ConsoleSize, NamespaceKind};
 
 /// One thing that the child does.
 ///
@@ -30,7 +31,7 @@ pub(super) enum Step {
     AttachCgroups,
     UnshareCgroup,
     WriteOwnMaps { uid: u32, gid: u32, host_uid: u32, host_gid: u32 },
-    AwaitGo,
+    AwaitMaps,
     BecomeRoot,
     DetachPropagation { slave: bool },
     AttachRoot(RootPlan),
@@ -52,6 +53,7 @@ pub(super) enum Step {
     IoPriority { class: u32, priority: u32 },
     Scheduler(super::scheduler::Attributes),
     SessionKeyring { tolerate_quota: bool },
+    AwaitRecord,
     ResolveUser { root: CString, user: String, groups: Vec<String> },
     DropBounding(u64),
     SetIds { uid: u32, gid: u32, groups: Vec<u32>, set_groups: bool },
@@ -61,6 +63,7 @@ pub(super) enum Step {
     TakeTerminal,
     Descriptors(Vec<(RawFd, RawFd)>),
     CloseFrom(RawFd),
+    Limit(Limit),
     NoNewPrivileges,
     Umask(u32),
     Chdir(CString),
@@ -78,7 +81,8 @@ impl Step {
             Self::AttachCgroups => "attach to cgroups",
             Self::UnshareCgroup => "make the cgroup namespace",
             Self::WriteOwnMaps { .. } => "write the id maps",
-            Self::AwaitGo => "wait for the parent",
+            Self::AwaitMaps => "wait for the id maps",
+            Self::AwaitRecord => "wait for the parent",
             Self::BecomeRoot => "become the container's root",
             Self::DetachPropagation { .. } => "detach mount propagation",
             Self::AttachRoot(_) => "attach the rootfs",
@@ -109,6 +113,7 @@ impl Step {
             Self::TakeTerminal => "take the terminal",
             Self::Descriptors(_) => "place descriptors",
             Self::CloseFrom(_) => "close other descriptors",
+            Self::Limit(_) => "limit a resource",
             Self::NoNewPrivileges => "forbid new privileges",
             Self::Umask(_) => "set the umask",
             Self::Chdir(_) => "change the working directory",
@@ -157,7 +162,6 @@ pub(super) struct Plan {
     /// Opened by the parent, in this order.
     pub(super) sources: Vec<Source>,
     /// Set by the parent on the child, which may lack the privilege for a raise.
-    pub(super) rlimits: Vec<Rlimit>,
     pub(super) oom_score_adj: Option<i32>,
     /// Filled in once the cgroup is made: descriptors of `cgroup.procs`, memory's last.
     pub(super) cgroup_procs: Vec<RawFd>,

@@ -94,8 +94,8 @@ pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
         let message = match recvmsg::<()>(sync.as_raw_fd(), &mut data, Some(&mut space), flags) {
             Ok(message) => message,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-            // The child ended with messages of ours unread.
-            Err(Errno::ECONNRESET) => return Ok(Some(Report::End)),
+            // The child ended with a word of ours unread. Said once; what it said comes after it.
+            Err(Errno::ECONNRESET) => return receive(sync),
             Err(errno) => return Err(errno),
         };
         let mut descriptor = None;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::EpollTimeout;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 
 use super::compile::{self, Host};
@@ -23,6 +23,7 @@ use super::plan::Step;
 use super::prepare::{self, IdmapNamespaces};
 use super::report::{self, Progress, Report};
 use super::request::{CgroupMode, LaunchRequest};
+use super::watch::{Kind, Watch};
 use super::{child, limits, validate};
 use crate::cgroups::{CgroupSpec, Hierarchies, Stats, remove_leftover};
 use crate::error::{Context, Error, ErrorCode, Result};
@@ -34,14 +35,6 @@ use crate::sys::shared::SharedCounters;
 
 /// Containers of one process at one time.
 const MAX_LAUNCHES: usize = 4096;
-/// Marks the epoll data of a descriptor of the owner's.
-const OWNER: u64 = 1 << 63;
-/// Marks the epoll data of a launch's socket; its pidfd's is the bare index.
-const SOCKET: u64 = 1 << 62;
-/// Marks the epoll data of the helper that writes a launch's id map.
-const HELPER: u64 = 1 << 61;
-/// Marks the epoll data of the process that joins namespaces for a launch.
-const JOINER: u64 = 1 << 60;
 
 /// An event with the descriptors that belong to it: of [`Event::Started`] the pidfd, then for a
 /// terminal the pty's master.
@@ -56,7 +49,7 @@ pub struct Emitted {
 /// The owner of all launches of one single-threaded process.
 #[derive(Debug)]
 pub struct Supervisor {
-    epoll: Epoll,
+    watch: Watch,
     caller: Caller,
     ranges: Ranges,
     filters: Filters,
@@ -88,11 +81,7 @@ impl Supervisor {
     /// # Errors
     /// As for [`Supervisor::new`].
     pub fn with_directory(state_directory: PathBuf) -> Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context(
-            ErrorCode::ResourceExhausted,
-            "make epoll set of",
-            "the supervisor",
-        )?;
+        let watch = Watch::new()?;
         let progress = SharedCounters::new(MAX_LAUNCHES).context(
             ErrorCode::ResourceExhausted,
             "map shared memory of",
@@ -118,7 +107,7 @@ impl Supervisor {
             let _ = std::fs::remove_file(file);
         }
         Ok(Self {
-            epoll,
+            watch,
             caller: Caller::detect(),
             ranges: Ranges::default(),
             filters: Filters::default(),
@@ -244,25 +233,24 @@ impl Supervisor {
         let (ours, theirs) = report_pair()?;
         let child = prepare::open_aside(&launch.plan.sources, theirs.as_fd())?;
         launch.phase = Phase::Opening;
-        self.watch_child(slot, launch, child, ours)
+        launch.child = Some(child);
+        launch.sync = Some(ours);
+        self.watch_launch(slot, launch)
     }
 
-    fn watch_child(
-        &mut self,
-        slot: usize,
-        launch: &mut Launch,
-        child: Child,
-        sync: OwnedFd,
-    ) -> Result<()> {
-        let watched = self
-            .epoll
-            .add(&sync, EpollEvent::new(EpollFlags::EPOLLIN, SOCKET | slot as u64))
-            .and_then(|()| {
-                self.epoll.add(&child.pidfd, EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))
-            });
-        launch.child = Some(child);
-        launch.sync = Some(sync);
-        watched.context(ErrorCode::ResourceExhausted, "watch", "the container's first process")
+    /// Waits for what a launch's processes say, and for their ends.
+    fn watch_launch(&self, slot: usize, launch: &Launch) -> Result<()> {
+        let slot = slot as u32;
+        if let Some(sync) = &launch.sync {
+            self.watch.add(sync, Kind::Socket, slot)?;
+        }
+        if let Some(joiner) = &launch.joiner {
+            self.watch.add(&joiner.pidfd, Kind::Joiner, slot)?;
+        }
+        if let Some(child) = &launch.child {
+            self.watch.add(&child.pidfd, Kind::Child, slot)?;
+        }
+        Ok(())
     }
 
     /// Makes cgroup and child; the journal first.
@@ -288,34 +276,19 @@ impl Supervisor {
                 child::join(plan, prepared, into, theirs.as_fd(), &progress)
             })
             .map_err(super::hints::clone_error)?;
-            return self.watch_joiner(slot, launch, joiner, ours);
+            launch.joiner = Some(joiner);
+            launch.sync = Some(ours);
+            return self.watch_launch(slot, launch);
         }
         let child = clone::clone3(plan.clone_flags, into, || {
             child::run(plan, prepared, theirs.as_fd(), &progress)
         })
         .map_err(super::hints::clone_error)?;
         drop(theirs);
-        self.watch_child(slot, launch, child, ours)?;
-        self.equip_child(slot, launch)
-    }
-
-    fn watch_joiner(
-        &mut self,
-        slot: usize,
-        launch: &mut Launch,
-        joiner: Child,
-        sync: OwnedFd,
-    ) -> Result<()> {
-        let watched = self
-            .epoll
-            .add(&sync, EpollEvent::new(EpollFlags::EPOLLIN, SOCKET | slot as u64))
-            .and_then(|()| {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, JOINER | slot as u64);
-                self.epoll.add(&joiner.pidfd, event)
-            });
-        launch.joiner = Some(joiner);
-        launch.sync = Some(sync);
-        watched.context(ErrorCode::ResourceExhausted, "watch", "the process that joins namespaces")
+        launch.child = Some(child);
+        launch.sync = Some(ours);
+        self.equip_child(slot, launch)?;
+        self.watch_launch(slot, launch)
     }
 
     /// The joining process has cloned the child.
@@ -324,10 +297,9 @@ impl Supervisor {
         let equipped = process::pid_of(pidfd.as_fd())
             .context(ErrorCode::Internal, "find pid of", "the container's first process")
             .and_then(|pid| {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, slot as u64);
-                let watched = self.epoll.add(&pidfd, event);
+                let watched = self.watch.add(&pidfd, Kind::Child, slot as u32);
                 launch.child = Some(Child { pid, pidfd });
-                watched.context(ErrorCode::ResourceExhausted, "watch", "the container")?;
+                watched?;
                 self.equip_child(slot, &mut launch)
             });
         if let Err(error) = equipped {
@@ -361,26 +333,29 @@ impl Supervisor {
         self.over(slot, launch, result);
     }
 
-    /// What only the parent can do to the child, which waits for the word that follows.
+    /// What only the parent can do to the child: first the id maps, which it waits for at once,
+    /// then what it needs before it gives up its privileges.
     fn equip_child(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
         let Some(child) = &launch.child else { return Ok(()) };
-        limits::apply(child.pid, &launch.plan)?;
-        if let Some(journal) = &mut self.journal {
-            journal.process(launch.id, child.pid, child.pidfd.as_fd())?;
-        }
+        limits::apply_oom_score(child.pid, &launch.plan)?;
         match &launch.plan.ids {
-            IdPlan::Parent(lines) => ids::write_maps(child.pid, lines)?,
+            IdPlan::Parent(lines) => {
+                ids::write_maps(child.pid, lines)?;
+                say(launch)?;
+            }
             IdPlan::Helper(lines) => {
                 let helper = ids::start_map_helper(child.pid, lines)?;
-                self.epoll
-                    .add(helper.pidfd(), EpollEvent::new(EpollFlags::EPOLLIN, HELPER | slot as u64))
-                    .context(ErrorCode::ResourceExhausted, "watch", "`newuidmap`")?;
+                self.watch.add(helper.pidfd(), Kind::MapHelper, slot as u32)?;
                 launch.map_helper = Some(helper);
-                return Ok(());
             }
             IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
         }
-        go(launch)
+        limits::raise(child.pid, &launch.plan)?;
+        if let Some(journal) = &mut self.journal {
+            journal.process(launch.id, child.pid, child.pidfd.as_fd())?;
+        }
+        // The helper's end says both words.
+        if launch.map_helper.is_none() { say(launch) } else { Ok(()) }
     }
 
     fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
@@ -496,11 +471,7 @@ impl Supervisor {
     /// # Errors
     /// `ResourceExhausted`.
     pub fn watch(&mut self, fd: BorrowedFd<'_>, token: u32) -> Result<()> {
-        self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, OWNER | u64::from(token))).context(
-            ErrorCode::ResourceExhausted,
-            "watch",
-            "a descriptor",
-        )
+        self.watch.add(fd, Kind::Owner, token)
     }
 
     /// Whether a watched descriptor is also waited for until it can be written.
@@ -508,19 +479,12 @@ impl Supervisor {
     /// # Errors
     /// `ResourceExhausted`.
     pub fn watch_writes(&mut self, fd: BorrowedFd<'_>, token: u32, writes: bool) -> Result<()> {
-        let mut interest = EpollFlags::EPOLLIN;
-        interest.set(EpollFlags::EPOLLOUT, writes);
-        self.epoll.modify(fd, &mut EpollEvent::new(interest, OWNER | u64::from(token))).context(
-            ErrorCode::ResourceExhausted,
-            "watch",
-            "a descriptor",
-        )
+        self.watch.writes(fd, token, writes)
     }
 
     /// Takes a descriptor of the owner's out of the wait.
     pub fn unwatch(&mut self, fd: BorrowedFd<'_>) {
-        // ENOENT: it wasn't in.
-        let _ = self.epoll.delete(fd);
+        self.watch.remove(fd);
     }
 
     /// Whether no launch is under way or running.
@@ -534,28 +498,16 @@ impl Supervisor {
     /// # Errors
     /// `Internal` where waiting itself fails.
     pub fn wait(&mut self, events: &mut Vec<Emitted>) -> Result<Vec<u32>> {
-        let mut ready = [EpollEvent::empty(); 64];
         let timeout = if self.emitted.is_empty() { self.timeout() } else { EpollTimeout::ZERO };
-        let count = match self.epoll.wait(&mut ready, timeout) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => {
-                return Err(Error::new(ErrorCode::Internal, "wait for", "containers").errno(errno));
-            }
-        };
         let mut tokens = Vec::new();
-        for event in &ready[..count] {
-            let data = event.data();
-            if data & OWNER != 0 {
-                tokens.push(data as u32);
-            } else if data & SOCKET != 0 {
-                self.read_reports((data & !SOCKET) as usize);
-            } else if data & JOINER != 0 {
-                self.joiner_ended((data & !JOINER) as usize);
-            } else if data & HELPER != 0 {
-                self.map_helper_ended((data & !HELPER) as usize);
-            } else {
-                self.child_ended(data as usize);
+        for (kind, number) in self.watch.wait(timeout)? {
+            let slot = number as usize;
+            match kind {
+                Kind::Owner => tokens.push(number),
+                Kind::Socket => self.read_reports(slot),
+                Kind::Joiner => self.joiner_ended(slot),
+                Kind::MapHelper => self.map_helper_ended(slot),
+                Kind::Child => self.child_ended(slot),
             }
         }
         self.enforce_deadlines();
@@ -647,14 +599,12 @@ impl Supervisor {
     fn map_helper_ended(&mut self, slot: usize) {
         let Some(launch) = self.launches.get_mut(slot).and_then(Option::as_mut) else { return };
         let Some(helper) = launch.map_helper.take() else { return };
-        let epoll = &self.epoll;
-        let next = helper.ended(|next| {
-            epoll.add(next, EpollEvent::new(EpollFlags::EPOLLIN, HELPER | slot as u64))
-        });
-        match next {
+        let watch = &self.watch;
+        match helper.ended(|next| watch.add(next, Kind::MapHelper, slot as u32)) {
             Ok(Some(next)) => launch.map_helper = Some(next),
             Ok(None) => {
-                if let Err(error) = go(launch) {
+                // The maps are written; limits and journal were ready before.
+                if let Err(error) = say(launch).and_then(|()| say(launch)) {
                     launch.failure = Some(error);
                     launch.kill_whole();
                 }
@@ -704,20 +654,14 @@ impl Supervisor {
     /// A launch has ended: its caller is told once nothing is left of it.
     fn over(&mut self, slot: usize, mut launch: Launch, result: process::WaitResult) {
         let step = self.progress.get(slot).map_or(0, |step| step.load(Ordering::Relaxed));
-        self.unwatch_child(launch.child.take());
+        if let Some(child) = launch.child.take() {
+            // The caller has a copy.
+            self.watch.remove(&child.pidfd);
+        }
         let event = launch.end_event(result, step);
         self.release(slot, &mut launch);
         self.index.remove(&launch.id);
         self.emit(event);
-    }
-
-    /// Takes an ended child's pidfd out of the wait. Closing it wouldn't: the caller has a copy, and
-    /// while any is open the kernel goes on reporting it, `epoll(7)`.
-    fn unwatch_child(&self, child: Option<Child>) {
-        if let Some(child) = child {
-            // ENOENT: it was never watched.
-            let _ = self.epoll.delete(&child.pidfd);
-        }
     }
 
     /// Takes away all that a launch has, its processes included.
@@ -725,7 +669,7 @@ impl Supervisor {
         for child in [launch.joiner.take(), launch.child.take()].into_iter().flatten() {
             let _ = process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let _ = process::reap_blocking(child.pidfd.as_fd());
-            self.unwatch_child(Some(child));
+            self.watch.remove(&child.pidfd);
         }
         if let Some(helper) = launch.map_helper.take() {
             helper.end();
@@ -785,8 +729,8 @@ fn report_pair() -> Result<(OwnedFd, OwnedFd)> {
     )
 }
 
-/// Tells the child that its surroundings are ready.
-fn go(launch: &Launch) -> Result<()> {
+/// Tells the child that what it waits for is done: its id maps, then everything else.
+fn say(launch: &Launch) -> Result<()> {
     let Some(sync) = &launch.sync else { return Ok(()) };
     match send(sync.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL) {
         // EPIPE: it has failed already, which its report says.

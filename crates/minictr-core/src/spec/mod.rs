@@ -353,6 +353,10 @@ pub fn parse(json: &[u8]) -> Result<Spec> {
 /// # Errors
 /// `InvalidArgument`, as for [`parse`].
 pub fn parse_json<'de, T: Deserialize<'de>>(json: &'de [u8], operation: &str) -> Result<T> {
+    // Twice only where it fails: keeping track of where one is costs as much as the parsing.
+    if let Ok(value) = serde_json::from_slice(json) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

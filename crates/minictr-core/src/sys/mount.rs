@@ -174,6 +174,31 @@ pub fn move_mount(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), E
     .map(drop)
 }
 
+/// Attaches a mount on an entry of a directory; a symbolic link there isn't followed.
+///
+/// # Errors
+/// As for [`move_mount`].
+pub fn move_mount_onto(
+    mount: BorrowedFd<'_>,
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+) -> Result<(), Errno> {
+    const F_EMPTY_PATH: u32 = 0x4;
+    // SAFETY: the first path is the static empty string, the second is NUL-terminated and outlives
+    // the call.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            F_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
 /// Changes attributes, propagation or id map of the mount that `mount` is, with `AT_RECURSIVE` of
 /// all below it. `mount_setattr(2)`.
 ///
