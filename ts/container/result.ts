@@ -74,7 +74,7 @@ export class ProgramError<Output = string> extends MinictrError implements RunRe
   declare readonly usage: Usage;
 
   constructor(result: RunResult<Output>, hint?: string, cause?: unknown) {
-    const short = `${reason(result)}: ${result.command}`;
+    const short = `${reason(result)}: ${result.escapedCommand}`;
     const output = [result.stderr, result.stdout].map(text).filter((part) => part !== '');
     const message = [short, ...output].join('\n');
     super({ code: 'PROGRAM_FAILED', operation: 'run', object: result.command, hint, message }, { cause });
