@@ -25,9 +25,14 @@ const MAX_LINE: usize = 255;
 /// Opens without blocking or side effects.
 fn open(root: BorrowedFd<'_>, path: &str, flags: i32) -> Result<OwnedFd, Errno> {
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    match paths::open_in_root(root, &path, flags | libc::O_NONBLOCK | libc::O_NOCTTY, 0) {
+    // openat2(2) refuses these beside O_PATH, which opens nothing that could block.
+    let flags = match flags & libc::O_PATH {
+        0 => flags | libc::O_NONBLOCK | libc::O_NOCTTY,
+        _ => flags,
+    };
+    match paths::open_in_root(root, &path, flags, 0) {
         // A filter may know no openat2; the root is ours then.
-        Err(Errno::ENOSYS | Errno::EPERM) => paths::open_path(&path, flags | libc::O_NONBLOCK),
+        Err(Errno::ENOSYS | Errno::EPERM) => paths::open_path(&path, flags),
         result => result,
     }
 }
