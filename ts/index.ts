@@ -5,7 +5,8 @@ export { type ForegroundOptions, runForeground } from './container/foreground.js
 export type * from './container/options.js';
 export { ContainerProcess, type Stats } from './container/process.js';
 export { ProgramError, type RunResult, type Usage } from './container/result.js';
-export { type OutputOf, run } from './container/run.js';
+export { run } from './container/run.js';
+export type { InputStreamOf, OutputOf, OutputStreamOf, ResultOf } from './container/types.js';
 export { deploy, type DeployedPath, type Deployment, type DeployOptions } from './deploy/deploy.js';
 export { findDeployed } from './deploy/find.js';
 export { type ErrorCode, MinictrError } from './errors.js';

@@ -190,6 +190,15 @@ export function libraryClosure(program: string, target: string): BindingLibrary[
   return attempt(() => addon.libraryClosure(program, target));
 }
 
+/** The shared libraries that a program of a rootfs lacks, as an error; undefined where none is missing. */
+export async function explainProgram(
+  rootfs: string,
+  program: string,
+): Promise<MinictrError | undefined> {
+  const explanation = await addon.explainProgram(rootfs, program);
+  return explanation === null ? undefined : fromBinding(new Error(explanation));
+}
+
 /** Version of the core with the commit of its sources. */
 export function coreVersion(): string {
   return addon.coreVersion();

@@ -13,8 +13,10 @@ const container = { skip: lacksBusybox || lacks('user-namespaces') };
 const rootfs = newBusybox();
 
 /** A shell script in a container. */
-const sh = (script: string, options: Omit<StreamRunOptions, 'rootfs' | 'stdin' | 'input'> = {}) =>
-  run('sh', ['-c', script], { rootfs, ...options });
+const sh = (
+  script: string,
+  options: Partial<StreamRunOptions> & { stdin?: never; lines?: never } = {},
+) => run('sh', ['-c', script], { rootfs, ...options });
 
 /** The error that a promise rejects with. */
 async function failureOf(promise: PromiseLike<unknown>): Promise<ProgramError> {

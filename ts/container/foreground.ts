@@ -4,6 +4,7 @@
 import * as native from '../native.js';
 import type { ContainerOptions } from './options.js';
 import { launchRequest } from './request.js';
+import { checkForegroundOptions } from './validate.js';
 
 /** Options of `runForeground()`. */
 export interface ForegroundOptions extends ContainerOptions {
@@ -24,6 +25,7 @@ export interface ForegroundOptions extends ContainerOptions {
  * Throws a `MinictrError` where an option can't be honoured; otherwise it never returns.
  */
 export function runForeground(file: string, args: readonly string[], options: ForegroundOptions): never {
+  checkForegroundOptions(options);
   const launch = launchRequest(options, { args: [file, ...args], terminal: options.tty ?? false });
   const { interactive = false, jsonErrors = false } = options;
   return native.execForeground(JSON.stringify({ launch, interactive, jsonErrors }), options.preserveFds ?? []);

@@ -137,7 +137,10 @@ export type NamespaceChoice = 'private' | 'host' | `/${string}`;
 /** A device of the host in the container: its path, or a different path there. */
 export type DeviceOption = string | { host: string; container?: string };
 
-/** Where the program's standard output or error goes. */
+/**
+ * Where the program's standard output or error goes: to us, to our own, nowhere, to a descriptor, to
+ * a stream (which isn't ended), to a file. Only what is piped to us is in the result.
+ */
 export type OutputTarget =
   'pipe' | 'inherit' | 'ignore' | number | Writable | { file: string; append?: boolean };
 
@@ -207,13 +210,13 @@ interface CommonRunOptions extends ContainerOptions {
   signal?: AbortSignal;
   /** `'utf8'` (default): strings. `'buffer'`: bytes. */
   encoding?: 'utf8' | 'buffer';
-  /** Output as an array of lines. Default false. */
+  /** Output as an array of lines; only as text. Default false. */
   lines?: boolean;
   /** Leaves the last newline of the output out. Default true. */
   stripFinalNewline?: boolean;
   /** Most bytes of output that are kept; more ends the container. Default 100,000,000. */
   maxBuffer?: number;
-  /** Whether output is collected for the result. Default true. */
+  /** Whether output is collected for the result; otherwise it is read and let go. Default true. */
   buffer?: boolean;
   /** Rejects where the program fails (default), or resolves with the same fields. */
   reject?: boolean;
@@ -246,7 +249,9 @@ export interface TerminalRunOptions extends CommonRunOptions {
 }
 
 /** Options of `run()`. */
-export type RunOptions =
+export type RunOptions = (
   | (StreamRunOptions & { input?: never })
   | (StreamRunOptions & { stdin?: never })
-  | TerminalRunOptions;
+  | TerminalRunOptions
+) &
+  ({ encoding?: 'utf8' } | { lines?: false });

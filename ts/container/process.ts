@@ -2,17 +2,22 @@
  * A container under way: a promise of its result and the live process in one value.
  */
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 
 import { invalid, MinictrError } from '../errors.js';
 import * as native from '../native.js';
+import { explainMissing } from './explain.js';
+import { forward } from './forward.js';
 import type { OutputTarget, RunOptions } from './options.js';
 import { Output } from './output.js';
 import { launchRequest } from './request.js';
 import { describeSignal, ProgramError, type RunResult, signalNumber } from './result.js';
-import { NULL, openStdio, PIPE, type Stdio } from './stdio.js';
+import { NULL, openStdio, type Stdio } from './stdio.js';
 import { Terminal } from './tty.js';
+import type { InputStreamOf, OutputStreamOf, ResultOf } from './types.js';
+import { checkRunOptions } from './validate.js';
 
 /** What the kernel accounts for a running container; undefined where this machine doesn't. */
 export interface Stats {
@@ -38,6 +43,9 @@ export interface Stats {
 
 const MAX_BUFFER = 100_000_000;
 
+/** Exit status of shells and loaders for what isn't there. */
+const NOT_FOUND = 127;
+
 /** What decides about a result's shape. */
 interface Settings {
   encoding: 'utf8' | 'buffer';
@@ -49,16 +57,16 @@ interface Settings {
 /**
  * A program in a container. Await it for its result; use it while it runs.
  */
-export class ContainerProcess<Output_ = string> implements Promise<RunResult<Output_>> {
+export class ContainerProcess<Options extends RunOptions = RunOptions> implements Promise<
+  ResultOf<Options>
+> {
   readonly [Symbol.toStringTag] = 'ContainerProcess';
   /** Resolves with the process id on the host once the program has been executed. */
   readonly started: Promise<number>;
-  /** Both outputs in the order in which they came; only with the option `all`. */
-  readonly all: Readable | undefined;
-  /** What the program writes; with a terminal, all that it shows, and what is typed. */
-  readonly stdout: Readable | undefined;
+  /** What the program writes, where that is piped; with a terminal, all that it shows. */
+  readonly stdout: OutputStreamOf<Options, 'stdout'>;
   /** What the program writes to its standard error; undefined with a terminal. */
-  readonly stderr: Readable | undefined;
+  readonly stderr: OutputStreamOf<Options, 'stderr'>;
 
   #pid: number | undefined;
   #launch = -1;
@@ -67,7 +75,14 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
   #terminal: Terminal | undefined;
   #exit: native.NativeExit | undefined;
   #failure: MinictrError | undefined;
-  #canceled: unknown;
+  #cause: unknown;
+  /** What is to be said of a stream of the caller's that broke. */
+  #broken: string | undefined;
+  /** Why a container that started was none all the same. */
+  #lost: MinictrError | undefined;
+  #explained = false;
+  #hint: string | undefined;
+  #all: Readable | undefined;
   #isCanceled = false;
   #isMaxBuffer = false;
   #open = 0;
@@ -75,19 +90,19 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
   #removeAbortListener: (() => void) | undefined;
   #nextToken = 1;
   readonly #begun = performance.now();
-  readonly #promise: Promise<RunResult<Output_>>;
+  readonly #promise: Promise<ResultOf<Options>>;
   readonly #outputs: [Output, Output, Output];
   readonly #settings: Settings;
   readonly #args: readonly string[];
-  readonly #options: RunOptions;
+  readonly #options: Options;
   readonly #waiting = new Map<number, [(stats: Stats) => void, (error: unknown) => void]>();
-  #resolve!: (result: RunResult<Output_>) => void;
+  #resolve!: (result: ResultOf<Options>) => void;
   #reject!: (error: unknown) => void;
   #resolveStarted!: (pid: number) => void;
   #rejectStarted!: (error: unknown) => void;
 
   /** Use `run()`. */
-  constructor(args: readonly string[], options: RunOptions) {
+  constructor(args: readonly string[], options: Options) {
     this.#args = args;
     this.#options = options;
     this.#promise = new Promise((resolve, reject) => {
@@ -114,21 +129,25 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
       strip: options.stripFinalNewline ?? true,
       collect: [true, true],
     };
+    let streams: [Readable | undefined, Readable | undefined];
     try {
-      [this.stdout, this.stderr] = this.#start();
-      this.all = undefined;
+      checkRunOptions(args, options);
+      streams = this.#start();
     } catch (error) {
       this.#fail(error);
+      streams = this.#noStreams();
     }
+    this.stdout = streams[0] as OutputStreamOf<Options, 'stdout'>;
+    this.stderr = streams[1] as OutputStreamOf<Options, 'stderr'>;
   }
 
   #start(): [Readable | undefined, Readable | undefined] {
-    const options = this.#options;
+    const options: RunOptions = this.#options;
     if (options.signal?.aborted) {
       this.#isCanceled = true;
-      this.#canceled = options.signal.reason;
+      this.#cause = options.signal.reason;
       queueMicrotask(() => this.#settle());
-      return [undefined, undefined];
+      return this.#noStreams();
     }
     const terminal = options.tty !== undefined && options.tty !== false;
     const size = typeof options.tty === 'object' ? options.tty : { columns: 80, rows: 24 };
@@ -142,7 +161,9 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
     request.preserveFds = preserve.map(() => count++);
     let launched;
     try {
-      launched = native.launch(JSON.stringify(request), stdio.fds, preserve, (event, fd) => this.#handle(event, fd));
+      launched = native.launch(JSON.stringify(request), stdio.fds, preserve, (event, fd) =>
+        this.#handle(event, fd),
+      );
     } finally {
       for (const fd of stdio.opened) closeSync(fd);
     }
@@ -157,11 +178,27 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
       this.#feed(options.input);
       return [this.#terminal, undefined];
     }
-    this.#settings.collect = [stdio.fds[1] === PIPE, stdio.fds[2] === PIPE];
+    const piped = (target: OutputTarget = 'pipe'): boolean => target === 'pipe';
+    this.#settings.collect = [piped(options.stdout), piped(options.stderr)];
     const stdout = this.#attach(launched.stdout, 0, options.stdout);
     const stderr = this.#attach(launched.stderr, 1, options.stderr);
     this.#feed(options.input ?? this.#inputStream());
     return [stdout, stderr];
+  }
+
+  /** Where nothing was started, the streams are there all the same, with nothing behind them. */
+  #noStreams(): [Readable | undefined, Readable | undefined] {
+    const {
+      tty = false,
+      stdin = 'pipe',
+      stdout = 'pipe',
+      stderr = 'pipe',
+    }: RunOptions = this.#options;
+    if (stdin === 'pipe')
+      this.#stdin = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const empty = (target: OutputTarget): Readable | undefined =>
+      target === 'pipe' ? Readable.from([]) : undefined;
+    return [empty(stdout), tty === false ? empty(stderr) : undefined];
   }
 
   #inputChoice(): 'pipe' | Exclude<RunOptions['stdin'], undefined> {
@@ -174,12 +211,30 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
     return stdin instanceof Readable && this.#stdinFd !== -1 ? stdin : undefined;
   }
 
+  /** Our end of an output's pipe; for the caller, unless it goes on to a stream of the caller's. */
   #attach(fd: number, index: 0 | 1, target: OutputTarget | undefined): Readable | undefined {
     if (fd === -1) return undefined;
     const stream = new Socket({ fd, readable: true, writable: false });
-    this.#follow(stream, index, this.#options.all ? this.#outputs[2] : undefined);
-    if (target instanceof Writable) stream.pipe(target, { end: false });
-    return stream;
+    if (!(target instanceof Writable)) {
+      this.#follow(stream, index, this.#options.all ? this.#outputs[2] : undefined);
+      return stream;
+    }
+    this.#open += 1;
+    forward(stream, target, (error) => {
+      this.#open -= 1;
+      if (error === undefined) this.#settle();
+      else this.#break(`Program's ${index === 0 ? 'stdout' : 'stderr'} couldn't be written`, error);
+    });
+    return undefined;
+  }
+
+  /** Ends the container for a stream of the caller's that broke. */
+  #break(what: string, error: Error): void {
+    if (this.#done || this.#broken !== undefined) return;
+    this.#broken = what;
+    this.#cause = error;
+    native.abort(this.#launch);
+    this.#settle();
   }
 
   #follow(stream: Readable, index: 0 | 1, also: Output | undefined): void {
@@ -192,19 +247,24 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
 
   #feed(input: string | Uint8Array | Readable | undefined): void {
     if (input === undefined) return;
-    const stdin = this.stdin;
+    const stdin = this.#input();
     if (stdin === undefined) return;
-    // EPIPE: the program has ended without reading everything, which is its right.
-    stdin.on('error', () => {});
-    if (input instanceof Readable) input.pipe(stdin);
-    else stdin.end(input);
+    if (!(input instanceof Readable)) {
+      stdin.end(input);
+      return;
+    }
+    input.once('error', (error) => this.#break("Program's input couldn't be read", error));
+    // A stream that is destroyed has no end: what was read of it is all.
+    input.once('close', () => stdin.end());
+    if (input.destroyed) stdin.end();
+    else input.pipe(stdin);
   }
 
   #watchSignal(signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
     const abort = (): void => {
       this.#isCanceled = true;
-      this.#canceled = signal.reason;
+      this.#cause = signal.reason;
       native.abort(this.#launch);
     };
     signal.addEventListener('abort', abort, { once: true });
@@ -222,6 +282,7 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
       case 'started':
         this.#pid = event.pid;
         if (fd !== -1) this.#terminal?.connect(fd);
+        else if (this.#terminal !== undefined) this.#loseTerminal();
         this.#resolveStarted(event.pid);
         break;
       case 'failed':
@@ -230,6 +291,7 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
         break;
       case 'exited':
         this.#exit = event.exit;
+        this.#failure = this.#lost;
         this.#ended();
         break;
       case 'stats': {
@@ -245,6 +307,19 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
         break;
       }
     }
+  }
+
+  /** The terminal's descriptor was lost on the way: this process may have no more of them. */
+  #loseTerminal(): void {
+    this.#lost = new MinictrError({
+      code: 'RESOURCE_EXHAUSTED',
+      operation: 'take',
+      object: "the container's terminal",
+      errno: constants.errno.EMFILE,
+      hint: 'too many containers at once for the limit on open files: `ulimit -n`',
+    });
+    this.#terminal?.abandon();
+    native.abort(this.#launch);
   }
 
   #ended(): void {
@@ -267,19 +342,30 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
   }
 
   #fail(error: unknown): void {
-    this.#failure = error instanceof MinictrError ? error : new MinictrError(
-      { code: 'INTERNAL', operation: 'start container:', object: String(error) },
-      { cause: error },
-    );
+    this.#failure =
+      error instanceof MinictrError
+        ? error
+        : new MinictrError(
+            { code: 'INTERNAL', operation: 'start container:', object: String(error) },
+            { cause: error },
+          );
     queueMicrotask(() => this.#settle());
   }
 
   /** Once the program has ended and all it wrote has arrived. */
   #settle(): void {
-    const over = this.#exit !== undefined || this.#failure !== undefined || (this.#isCanceled && this.#launch === -1);
+    const over =
+      this.#exit !== undefined ||
+      this.#failure !== undefined ||
+      (this.#isCanceled && this.#launch === -1);
     if (this.#done || !over || this.#open > 0) return;
+    if (this.#exit?.code === NOT_FOUND && !this.#explained) {
+      this.#explained = true;
+      void this.#explain();
+      return;
+    }
     this.#done = true;
-    this.#outputs[2].end();
+    for (const output of this.#outputs) output.end();
     if (this.#failure !== undefined && !this.#isCanceled) {
       this.#rejectStarted(this.#failure);
       this.#reject(this.#failure);
@@ -290,18 +376,22 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
       this.#resolve(result);
       return;
     }
-    const error = new ProgramError(result, undefined, this.#canceled);
+    const error = new ProgramError(result, {
+      reason: this.#isCanceled ? undefined : this.#broken,
+      hint: this.#hint,
+      cause: this.#cause,
+    });
     this.#rejectStarted(error);
     if (this.#options.reject === false) this.#resolve(error);
     else this.#reject(error);
   }
 
-  #result(): RunResult<Output_> {
+  #result(): ResultOf<Options> {
     const exit = this.#exit;
     const [signal, description] =
       exit?.signal == null ? [undefined, undefined] : describeSignal(exit.signal);
     const [stdout, stderr] = [this.#collected(0), this.#collected(1)];
-    return {
+    const result: RunResult<unknown> = {
       command: this.#args.join(' '),
       escapedCommand: this.#args.map(escape).join(' '),
       exitCode: exit?.code ?? undefined,
@@ -309,9 +399,17 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
       signalDescription: description,
       stdout,
       stderr,
-      all: this.#options.all ? this.#shape(this.#outputs[2]) : undefined,
+      all:
+        this.#options.all && this.#options.buffer !== false
+          ? this.#shape(this.#outputs[2])
+          : undefined,
       durationMs: exit === undefined ? performance.now() - this.#begun : exit.durationUs / 1000,
-      failed: exit?.code !== 0 || this.#isMaxBuffer || this.#isCanceled || exit.timedOut,
+      failed:
+        exit?.code !== 0 ||
+        exit.timedOut ||
+        this.#isMaxBuffer ||
+        this.#isCanceled ||
+        this.#broken !== undefined,
       timedOut: exit?.timedOut ?? false,
       isCanceled: this.#isCanceled,
       isMaxBuffer: this.#isMaxBuffer,
@@ -324,28 +422,40 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
         peakMemoryBytes: exit?.peakMemoryBytes ?? 0,
       },
     };
+    // The same decisions as `ResultOf` takes, at run time.
+    return result as ResultOf<Options>;
   }
 
-  #collected(index: 0 | 1): Output_ {
+  /** A program that its own loader couldn't start ended with the status of one that isn't there. */
+  async #explain(): Promise<void> {
+    const stderr = this.#settings.collect[1] && this.#options.buffer !== false;
+    const complaint = stderr ? this.#outputs[1].bytes().toString() : undefined;
+    const error = await explainMissing(this.#args[0] ?? '', this.#options, complaint);
+    this.#hint = error?.hint;
+    this.#cause ??= error;
+    this.#settle();
+  }
+
+  #collected(index: 0 | 1): unknown {
     const wanted = this.#settings.collect[index] && (this.#options.buffer ?? true);
-    return wanted ? this.#shape(this.#outputs[index]) : (undefined as Output_);
+    return wanted ? this.#shape(this.#outputs[index]) : undefined;
   }
 
-  #shape(output: Output): Output_ {
+  #shape(output: Output): string | string[] | Uint8Array {
     const { encoding, lines, strip } = this.#settings;
     let data = output.bytes();
     if (encoding === 'buffer') {
       if (strip && data.at(-1) === 10) data = data.subarray(0, data.at(-2) === 13 ? -2 : -1);
-      return data as Output_;
+      return data;
     }
     let text = data.toString();
     if (lines) {
       const parts = text.split(/\r?\n/);
       if (parts.at(-1) === '') parts.pop();
-      return parts as Output_;
+      return parts;
     }
     if (strip) text = text.replace(/\r?\n$/, '');
-    return text as Output_;
+    return text;
   }
 
   /** The program's process id on the host; undefined before it was executed. */
@@ -354,10 +464,23 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
   }
 
   /** What the program reads; undefined where its input comes from elsewhere. */
-  get stdin(): Writable | undefined {
+  get stdin(): InputStreamOf<Options> {
+    const { stdin = 'pipe' }: RunOptions = this.#options;
+    return (stdin === 'pipe' ? this.#input() : undefined) as InputStreamOf<Options>;
+  }
+
+  /** Both outputs as one stream, in the order in which they came; only with the option `all`. */
+  get all(): OutputStreamOf<Options, 'all'> {
+    if (this.#options.all) this.#all ??= this.#outputs[2].stream();
+    return this.#all as OutputStreamOf<Options, 'all'>;
+  }
+
+  #input(): Writable | undefined {
     if (this.#stdin === undefined && this.#stdinFd !== -1) {
       // Made at the first use: most programs are never written to.
       this.#stdin = new Socket({ fd: this.#stdinFd, readable: false, writable: true });
+      // EPIPE: the program has ended without reading everything, which is its right.
+      this.#stdin.on('error', () => {});
     }
     return this.#stdin;
   }
@@ -395,15 +518,29 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
     });
   }
 
-  /** Lines of an output as they come, from the first on; by default of `stdout`. */
-  iterable({ from = 'stdout' }: { from?: 'stdout' | 'stderr' | 'all' } = {}): AsyncGenerator<string, void, void> {
-    return this.#outputs[{ stdout: 0, stderr: 1, all: 2 }[from] as 0 | 1 | 2].lines();
+  /**
+   * Lines of an output as they come, by default of `stdout`; the end throws where the result would.
+   * To leave the loop leaves the container alone.
+   */
+  async *iterable({ from = 'stdout' }: { from?: 'stdout' | 'stderr' | 'all' } = {}): AsyncGenerator<
+    string,
+    void,
+    void
+  > {
+    // Told at the end of the loop, not as a rejection that nobody waits for.
+    this.#promise.catch(() => {});
+    const index = { stdout: 0, stderr: 1, all: 2 }[from] as 0 | 1 | 2;
+    yield* this.#outputs[index].lines();
+    await this.#promise;
   }
 
-  /** Lines of `stdout`; the end throws where the result would. */
+  /** Lines of `stdout`, as `iterable()` gives them; to leave the loop ends the container. */
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, void> {
-    yield* this.iterable();
-    await this.#promise;
+    try {
+      yield* this.iterable();
+    } finally {
+      await this.close();
+    }
   }
 
   /** Ends the container, if it still runs, and waits until nothing is left of it. */
@@ -419,18 +556,20 @@ export class ContainerProcess<Output_ = string> implements Promise<RunResult<Out
     return this.close();
   }
 
-  then<A = RunResult<Output_>, B = never>(
-    onResult?: ((result: RunResult<Output_>) => A | PromiseLike<A>) | null,
+  then<A = ResultOf<Options>, B = never>(
+    onResult?: ((result: ResultOf<Options>) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#promise.then(onResult, onError);
   }
 
-  catch<B = never>(onError?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<RunResult<Output_> | B> {
+  catch<B = never>(
+    onError?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<ResultOf<Options> | B> {
     return this.#promise.catch(onError);
   }
 
-  finally(onEnd?: (() => void) | null): Promise<RunResult<Output_>> {
+  finally(onEnd?: (() => void) | null): Promise<ResultOf<Options>> {
     return this.#promise.finally(onEnd);
   }
 }

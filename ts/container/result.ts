@@ -15,8 +15,8 @@ export interface Usage {
   peakMemoryBytes: number;
 }
 
-/** How a program ended. `Output` is a string, bytes, lines, or undefined where it wasn't collected. */
-export interface RunResult<Output = string> {
+/** How a program ended. An output is a string, bytes, lines, or undefined where it wasn't collected. */
+export interface RunResult<Stdout = string, Stderr = Stdout, All = Stdout | undefined> {
   /** The program and its arguments, as one line for people. */
   command: string;
   /** The same, quoted for a shell. */
@@ -27,10 +27,10 @@ export interface RunResult<Output = string> {
   signal: NodeJS.Signals | undefined;
   /** What the signal means. */
   signalDescription: string | undefined;
-  stdout: Output;
-  stderr: Output;
+  stdout: Stdout;
+  stderr: Stderr;
   /** Both, in the order in which they came; only with the option `all`. */
-  all: Output | undefined;
+  all: All;
   /** From the call to the end, milliseconds. */
   durationMs: number;
   /** Whether anything but exit status 0 was the end. */
@@ -51,7 +51,10 @@ export interface RunResult<Output = string> {
 }
 
 /** The program failed: everything of the result, as an error. */
-export class ProgramError<Output = string> extends MinictrError implements RunResult<Output> {
+export class ProgramError<Stdout = string, Stderr = Stdout, All = Stdout | undefined>
+  extends MinictrError
+  implements RunResult<Stdout, Stderr, All>
+{
   override name = 'ProgramError';
   /** What happened, without the program's output. */
   readonly shortMessage: string;
@@ -60,9 +63,9 @@ export class ProgramError<Output = string> extends MinictrError implements RunRe
   declare readonly exitCode: number | undefined;
   declare readonly signal: NodeJS.Signals | undefined;
   declare readonly signalDescription: string | undefined;
-  declare readonly stdout: Output;
-  declare readonly stderr: Output;
-  declare readonly all: Output | undefined;
+  declare readonly stdout: Stdout;
+  declare readonly stderr: Stderr;
+  declare readonly all: All;
   declare readonly durationMs: number;
   declare readonly failed: boolean;
   declare readonly timedOut: boolean;
@@ -73,14 +76,31 @@ export class ProgramError<Output = string> extends MinictrError implements RunRe
   declare readonly cpuTimeExceeded: boolean;
   declare readonly usage: Usage;
 
-  constructor(result: RunResult<Output>, hint?: string, cause?: unknown) {
-    const short = `${reason(result)}: ${result.escapedCommand}`;
+  constructor(result: RunResult<Stdout, Stderr, All>, parts: FailureParts = {}) {
+    const short = `${parts.reason ?? reason(result)}: ${result.escapedCommand}`;
     const output = [result.stderr, result.stdout].map(text).filter((part) => part !== '');
     const message = [short, ...output].join('\n');
-    super({ code: 'PROGRAM_FAILED', operation: 'run', object: result.command, hint, message }, { cause });
+    super(
+      {
+        code: 'PROGRAM_FAILED',
+        operation: 'run',
+        object: result.command,
+        hint: parts.hint,
+        message,
+      },
+      parts.cause === undefined ? undefined : { cause: parts.cause },
+    );
     this.shortMessage = short;
     Object.assign(this, result);
   }
+}
+
+/** What is known about a failure besides the result. */
+export interface FailureParts {
+  /** The first words of the message, instead of those that the result speaks for. */
+  reason?: string | undefined;
+  hint?: string | undefined;
+  cause?: unknown;
 }
 
 function text(output: unknown): string {
@@ -90,8 +110,9 @@ function text(output: unknown): string {
 }
 
 /** The first words of a failure. */
-function reason(result: RunResult<unknown>): string {
-  if (result.timedOut) return `Program timed out after ${Math.round(result.durationMs)} milliseconds`;
+function reason(result: RunResult<unknown, unknown, unknown>): string {
+  if (result.timedOut)
+    return `Program timed out after ${Math.round(result.durationMs)} milliseconds`;
   if (result.isCanceled) return 'Program was canceled';
   if (result.isMaxBuffer) return 'Program wrote more than maxBuffer allows';
   if (result.cpuTimeExceeded) return 'Program used up its CPU time';

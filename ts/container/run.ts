@@ -4,15 +4,6 @@
 import type { RunOptions } from './options.js';
 import { ContainerProcess } from './process.js';
 
-/** The type of a collected output, from the options. */
-export type OutputOf<Options> = Options extends { buffer: false }
-  ? undefined
-  : Options extends { lines: true }
-    ? string[]
-    : Options extends { encoding: 'buffer' }
-      ? Uint8Array
-      : string;
-
 /**
  * Runs a program in a new container and gives one value that is both a promise of its result and
  * the live process.
@@ -26,18 +17,19 @@ export function run<const Options extends RunOptions>(
   file: string,
   args: readonly string[],
   options: Options,
-): ContainerProcess<OutputOf<Options>>;
+): ContainerProcess<Options>;
 export function run<const Options extends RunOptions>(
   file: string,
   options: Options,
-): ContainerProcess<OutputOf<Options>>;
+): ContainerProcess<Options>;
 export function run<const Options extends RunOptions>(
   file: string,
   argsOrOptions: readonly string[] | Options,
   options?: Options,
-): ContainerProcess<OutputOf<Options>> {
+): ContainerProcess<Options> {
   const [args, chosen] = Array.isArray(argsOrOptions)
     ? [argsOrOptions as readonly string[], options]
-    : [[], argsOrOptions as Options];
-  return new ContainerProcess([file, ...args], (chosen ?? {}) as RunOptions);
+    : [[], argsOrOptions ?? options];
+  // Without types, nothing may be given: the missing rootfs is what is said then.
+  return new ContainerProcess([file, ...args], (chosen ?? {}) as Options);
 }

@@ -1,0 +1,221 @@
+/**
+ * Options as JavaScript gives them, which has no types: a name that doesn't exist and a value of the
+ * wrong kind are refused by name, before anything starts. A misspelt limit would be no limit.
+ *
+ * What a value means is checked where it is used.
+ */
+import { Readable } from 'node:stream';
+
+import { invalid, type MinictrError } from '../errors.js';
+import type { ForegroundOptions } from './foreground.js';
+import type {
+  ContainerOptions,
+  Limits,
+  Security,
+  StreamRunOptions,
+  TerminalRunOptions,
+} from './options.js';
+import { signalNumber } from './result.js';
+
+/** What a value has to be, and whether it is. */
+type Check = readonly [is: string, holds: (value: unknown) => boolean];
+
+/** A check for each option of a type: none can be forgotten. */
+type Checks<Options> = Readonly<Record<keyof Required<Options>, Check>>;
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const text: Check = ['a string', (value) => typeof value === 'string'];
+const flag: Check = ['true or false', (value) => typeof value === 'boolean'];
+const number: Check = ['a number', (value) => typeof value === 'number'];
+const list: Check = ['an array', Array.isArray];
+const record: Check = ['an object', isObject];
+const isName = (value: unknown): value is string | number =>
+  typeof value === 'number' || typeof value === 'string';
+const isMount = (mount: unknown): boolean => {
+  if (typeof mount === 'string') return true;
+  if (!isObject(mount)) return false;
+  const { bind, tmpfs } = mount as { bind?: unknown; tmpfs?: unknown };
+  return bind === undefined ? tmpfs === true || isObject(tmpfs) : typeof bind === 'string';
+};
+
+const name: Check = ['a name or a number', isName];
+const size: Check = ['a number of bytes or a string such as `512m`', isName];
+/** Checked further where it is used: the error there says what it may be. */
+const stream: Check = ['a stream', (value) => value !== null];
+
+const CONTAINER: Checks<ContainerOptions> = {
+  rootfs: text,
+  overlay: flag,
+  readonly: flag,
+  mounts: [
+    'an object whose values are host paths, { bind } or { tmpfs }',
+    (value) => isObject(value) && Object.values(value).every(isMount),
+  ],
+  env: record,
+  cwd: text,
+  user: name,
+  groups: list,
+  hostname: text,
+  name: text,
+  limits: record,
+  timeoutMs: number,
+  network: text,
+  security: record,
+  userns: ['a string or an object', (value) => typeof value === 'string' || isObject(value)],
+  pid: text,
+  ipc: text,
+  uts: text,
+  cgroupns: text,
+  init: flag,
+  devices: list,
+  sysctls: record,
+  shmSize: size,
+  umask: [
+    'permission bits such as 0o022',
+    (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0o777,
+  ],
+  oomScoreAdj: number,
+  addHosts: record,
+  cgroupParent: text,
+  stopSignal: ['a signal', (value) => isName(value) && signalNumber(value) !== undefined],
+};
+
+const LIMITS: Checks<Limits> = {
+  memory: size,
+  memorySwap: size,
+  memoryReservation: size,
+  cpus: number,
+  cpuShares: number,
+  cpusetCpus: text,
+  cpusetMems: text,
+  pids: number,
+  cpuTimeMs: number,
+  fileSize: size,
+  openFiles: number,
+  ulimits: record,
+};
+
+const SECURITY: Checks<Security> = {
+  capAdd: list,
+  capDrop: list,
+  seccomp: [
+    '`default`, `unconfined` or a profile',
+    (value) => value === 'default' || value === 'unconfined' || isObject(value),
+  ],
+  allowNewPrivileges: flag,
+  privileged: flag,
+  mask: list,
+  unmask: list,
+};
+
+const FOREGROUND: Checks<ForegroundOptions> = {
+  ...CONTAINER,
+  tty: flag,
+  interactive: flag,
+  preserveFds: list,
+  jsonErrors: flag,
+};
+
+const RUN: Checks<StreamRunOptions & TerminalRunOptions> = {
+  ...CONTAINER,
+  tty: [
+    'true, false or { columns, rows }',
+    (value) =>
+      typeof value === 'boolean' ||
+      (isObject(value) && [...sizes(value)].every((cells) => Number.isInteger(cells) && cells > 0)),
+  ],
+  signal: [
+    'an AbortSignal',
+    (value) => isObject(value) && 'aborted' in value && 'addEventListener' in value,
+  ],
+  encoding: ['`utf8` or `buffer`', (value) => value === 'utf8' || value === 'buffer'],
+  lines: flag,
+  stripFinalNewline: flag,
+  maxBuffer: [
+    'a number of bytes',
+    (value) => typeof value === 'number' && value >= 0 && !Number.isNaN(value),
+  ],
+  buffer: flag,
+  reject: flag,
+  preserveFds: list,
+  input: [
+    'a string, bytes or a stream',
+    (value) =>
+      typeof value === 'string' || value instanceof Uint8Array || value instanceof Readable,
+  ],
+  stdin: stream,
+  stdout: stream,
+  stderr: stream,
+  all: flag,
+};
+
+function* sizes(value: object): Generator<number> {
+  const { columns, rows } = value as { columns: number; rows: number };
+  yield columns;
+  yield rows;
+}
+
+function check(options: object, checks: Readonly<Record<string, Check>>, within: string): void {
+  if (!isObject(options)) throw invalid('use', 'options that are no object');
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const found = checks[option];
+    if (found === undefined) throw unknown(`${within}${option}`, option, Object.keys(checks));
+    const [is, holds] = found;
+    if (!holds(value)) throw invalid('use option', `\`${within}${option}\`: it is not ${is}`);
+  }
+}
+
+function unknown(option: string, last: string, known: readonly string[]): MinictrError {
+  const close = known.find((one) => one.toLowerCase().startsWith(last.toLowerCase()));
+  const hint = close === undefined ? undefined : `perhaps \`${close}\` is meant`;
+  return invalid('use option', `\`${option}\`: there is no such option`, hint);
+}
+
+function checkParts({ limits, security }: ContainerOptions): void {
+  if (limits !== undefined) check(limits, LIMITS, 'limits.');
+  if (security !== undefined) check(security, SECURITY, 'security.');
+}
+
+/** Refuses options of `runForeground()` that mean nothing. Throws a `MinictrError`. */
+export function checkForegroundOptions(options: ForegroundOptions): void {
+  check(options, FOREGROUND, '');
+  checkParts(options);
+}
+
+function checkArguments(args: readonly string[]): void {
+  const wrong = args.findIndex((argument) => typeof argument !== 'string');
+  if (wrong === 0) throw invalid('run', 'a program whose name is no string');
+  if (wrong > 0) throw invalid('use argument', `${wrong} of \`${args[0]}\`: it is not a string`);
+}
+
+/**
+ * Refuses options of `run()` that mean nothing, alone or together. `args` begins with the program.
+ * Throws a `MinictrError`.
+ */
+export function checkRunOptions(
+  args: readonly string[],
+  options: StreamRunOptions | TerminalRunOptions,
+): void {
+  checkArguments(args);
+  check(options, RUN, '');
+  checkParts(options);
+  const together = (a: string, b: string, hint: string): MinictrError =>
+    invalid('use options', `\`${a}\` and \`${b}\` together`, hint);
+  if (options.lines === true && options.encoding === 'buffer') {
+    throw together('lines', 'encoding', 'lines are text: leave `encoding` out');
+  }
+  if (options.input !== undefined && options.stdin !== undefined) {
+    throw together('input', 'stdin', 'the program has one standard input');
+  }
+  if (options.tty === undefined || options.tty === false) return;
+  for (const stream of ['stdin', 'stdout', 'stderr'] as const) {
+    if (options[stream] === undefined || options[stream] === 'pipe') continue;
+    throw together('tty', stream, 'a terminal is all three streams');
+  }
+  if (options.all !== undefined) {
+    throw together('tty', 'all', 'everything that a terminal shows is in `stdout`');
+  }
+}
