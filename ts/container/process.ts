@@ -366,7 +366,10 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     }
     this.#done = true;
     for (const output of this.#outputs) output.end();
-    if (this.#failure !== undefined && !this.#isCanceled) {
+    // Our own abort of a start isn't what went wrong.
+    const ours =
+      this.#failure?.code === 'ABORTED' && (this.#isCanceled || this.#broken !== undefined);
+    if (this.#failure !== undefined && !ours) {
       this.#rejectStarted(this.#failure);
       this.#reject(this.#failure);
       return;
