@@ -85,7 +85,7 @@ const FEATURES = {
   newuidmap: () => installed('newuidmap') && installed('newgidmap'),
   'subordinate-ids': () => {
     const name = process.env['USER'] ?? '';
-    return readFileSync('/etc/subuid', { encoding: 'utf8', flag: 'a+' })
+    return readFileSync('/etc/subuid', 'utf8')
       .split('\n')
       .some((line) => line.startsWith(`${name}:`));
   },

@@ -168,7 +168,10 @@ export function takeSnapshot(): Set<string> {
     if (!isIdleHelper(one)) found.add(`process ${one.pid} (${one.name}) ${one.command}`);
   }
   for (const folder of stateFolders()) {
-    for (const path of foldersBelow(folder)) found.add(`state ${path}`);
+    for (const path of foldersBelow(folder)) {
+      // made with the first container, for all that come
+      if (path !== join(folder, 'attached')) found.add(`state ${path}`);
+    }
   }
   for (const file of names(tmpdir())) {
     // the folders of test processes and of the bench are theirs to remove

@@ -199,7 +199,10 @@ export interface ContainerOptions {
   oomScoreAdj?: number;
   /** Further lines of /etc/hosts: addresses by name. */
   addHosts?: Readonly<Record<string, string>>;
-  /** Cgroup that the container's is made in; default this process's own. */
+  /**
+   * Cgroup that the container's is made in, from the root of the hierarchy or, relative, from this
+   * process's own, which is the default. It is made where it is missing, and stays.
+   */
   cgroupParent?: string;
   /** Signal that `kill()` sends, by name or number; default SIGTERM. */
   stopSignal?: NodeJS.Signals | number;
