@@ -84,6 +84,10 @@ pub fn attach(plan: &RootPlan, prepared: &[OwnedFd]) -> Result<OwnedFd, Fault> {
             opened.as_fd()
         }
     };
+    // move_mount(2) would say EINVAL.
+    if !is_directory(tree)? {
+        return Err(part(PART_TARGET)(Errno::ENOTDIR));
+    }
     if !plan.keep_propagation {
         let private = MountAttr { propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
         mount::mount_setattr(tree, AT_RECURSIVE, &private)?;
@@ -176,9 +180,11 @@ fn private_mount_points(
         }
         let directory = match &point.kind {
             PointKind::Directory => true,
-            PointKind::LikePath(path) => {
-                is_directory(paths::open_path(path, libc::O_PATH)?.as_fd())?
-            }
+            // A source that can't be opened is the mount's failure, which names it.
+            PointKind::LikePath(path) => match paths::open_path(path, libc::O_PATH) {
+                Ok(source) => is_directory(source.as_fd())?,
+                Err(_) => true,
+            },
             PointKind::LikePrepared(index) => is_directory(prepared[*index].as_fd())?,
         };
         if directory {
