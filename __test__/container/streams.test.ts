@@ -25,7 +25,7 @@ import {
   run,
 } from '../../ts/index.js';
 import { lacksBusybox, newBusybox } from '../support/busybox.js';
-import { lacks } from '../support/host.js';
+import { isRoot, lacks } from '../support/host.js';
 import { watchForLeaks } from '../support/leaks.js';
 import { newFolder } from '../support/scratch.js';
 import { thisModule } from '../support/script.js';
@@ -255,6 +255,16 @@ test("'inherit' is this process's own", container, () => {
     encoding: 'utf8',
   });
   assert.deepEqual([found.stdout, found.stderr, found.status], ['typed\nundefined\n', 'err\n', 0]);
+});
+
+test('streams can be opened by their paths, as every user', container, async () => {
+  const script = 'cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr';
+  const users = [undefined, ...(isRoot ? ['user', '5:6'] : [])];
+  for (const user of users) {
+    const options = user === undefined ? {} : { user };
+    const result = await run('sh', ['-c', script], { rootfs, input: 'in\n', ...options });
+    assert.deepEqual([result.stdout, result.stderr], ['in\nout', 'err'], user);
+  }
 });
 
 test('preserved descriptors are 3 and on in the program', container, async () => {

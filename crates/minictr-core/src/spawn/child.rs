@@ -21,7 +21,7 @@ use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
 use crate::rootfs::{masks, mounts, paths, root};
-use crate::sys::{clone, process, security};
+use crate::sys::{clone, files, process, security};
 
 /// Exit status of a child that failed before the program; nobody sees it but our parent, which
 /// already has the report.
@@ -203,6 +203,9 @@ impl<'a> Walk<'a> {
                 };
                 if let Some(slave) = &self.slave {
                     nix::unistd::fchown(slave, Some(nix::unistd::Uid::from_raw(uid)), None)?;
+                }
+                for pipe in &self.plan.pipes {
+                    files::give_pipe(*pipe, uid, gid);
                 }
                 process::set_keep_capabilities(true)?;
                 if *set_groups {

@@ -133,6 +133,7 @@ pub(super) fn compile(request: &LaunchRequest, host: Host<'_>) -> Result<Plan> {
         sources: builder.sources,
         oom_score_adj: process.oom_score_adj,
         cgroup_procs: Vec::new(),
+        pipes: Vec::new(),
         program,
         own_pid_namespace: is_new(linux, NamespaceKind::Pid),
     })

@@ -36,6 +36,15 @@ impl MapLines {
         })
     }
 
+    /// The host's ids of the container's root, or of the first user and group that it has.
+    pub(super) fn root(&self) -> (u32, u32) {
+        let first = |lines: &[IdMapping]| {
+            let root = lines.iter().find(|line| line.container_id == 0).or(lines.first());
+            root.map_or(0, |line| line.host_id)
+        };
+        (first(&self.uids), first(&self.gids))
+    }
+
     /// Whether the container has this user.
     pub(super) fn has_uid(&self, id: u32) -> bool {
         Self::contains(&self.uids, id)

@@ -165,6 +165,8 @@ pub(super) struct Plan {
     pub(super) oom_score_adj: Option<i32>,
     /// Filled in once the cgroup is made: descriptors of `cgroup.procs`, memory's last.
     pub(super) cgroup_procs: Vec<RawFd>,
+    /// Filled in by the parent: pipes among the program's standard streams.
+    pub(super) pipes: Vec<RawFd>,
     pub(super) program: Program,
     /// Whether the end of pid 1 is the end of all: a pid namespace of its own.
     pub(super) own_pid_namespace: bool,

@@ -30,6 +30,7 @@ use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::mounts::CgroupMount;
 use crate::state::journal::{self, Journal};
 use crate::sys::clone::{self, Child};
+use crate::sys::files;
 use crate::sys::process;
 use crate::sys::shared::SharedCounters;
 
@@ -412,6 +413,14 @@ impl Supervisor {
                 )?;
                 launch.copies.push(crate::sys::own_received(copy));
                 *from = copy;
+            }
+        }
+        let streams = pairs.iter().filter(|(_, target)| *target < 3).map(|(from, _)| *from);
+        launch.plan.pipes = streams.filter(|fd| files::is_pipe(*fd)).collect();
+        if let Some(lines) = launch.plan.ids.lines() {
+            let (uid, gid) = lines.root();
+            for pipe in &launch.plan.pipes {
+                files::give_pipe(*pipe, uid, gid);
             }
         }
         for step in &mut launch.plan.steps {

@@ -1,7 +1,8 @@
-//! Files: cloned extents, extended attributes.
+//! Files: cloned extents, extended attributes, owners of pipes.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -55,6 +56,27 @@ pub fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<
         libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
     })
     .map(drop)
+}
+
+/// `statfs(2)`.
+const PIPEFS_MAGIC: libc::__fsword_t = 0x5049_5045;
+
+/// Whether a descriptor is a pipe without a name: one that lies in no filesystem of anybody's.
+#[must_use]
+pub fn is_pipe(fd: RawFd) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the pointer is to memory of that type; any number is a descriptor or EBADF.
+    let found = unsafe { libc::fstatfs(fd, stat.as_mut_ptr()) };
+    // SAFETY: a call that succeeded has filled it in.
+    found == 0 && unsafe { stat.assume_init() }.f_type == PIPEFS_MAGIC
+}
+
+/// Makes a pipe belong to a user, so that the user can open it by its path: `/dev/stdin` and the
+/// like lead to it, and only the owner of a pipe may. Where that fails the path can't be opened, and
+/// the descriptor works all the same.
+pub fn give_pipe(fd: RawFd, uid: u32, gid: u32) {
+    // SAFETY: plain numbers; any is a descriptor or EBADF.
+    let _ = unsafe { libc::fchown(fd, uid, gid) };
 }
 
 /// Calls with a growing buffer until what it fills in fits.
