@@ -33,7 +33,11 @@ export function openStdio(stdin: InputSource, stdout: OutputTarget, stderr: Outp
   }
 }
 
-function descriptor(choice: InputSource | OutputTarget, inherited: number, opened: number[]): number {
+function descriptor(
+  choice: InputSource | OutputTarget,
+  inherited: number,
+  opened: number[],
+): number {
   const name = (['stdin', 'stdout', 'stderr'] as const)[inherited];
   if (choice === 'pipe') return PIPE;
   if (choice === 'ignore') return NULL;
@@ -47,13 +51,15 @@ function descriptor(choice: InputSource | OutputTarget, inherited: number, opene
       opened.push(fd);
       return fd;
     } catch (cause) {
-      const { errno } = cause as NodeJS.ErrnoException;
+      const { code, errno } = cause as NodeJS.ErrnoException;
+      const full = code === 'EMFILE' || code === 'ENFILE';
       throw new MinictrError(
         {
-          code: 'IO',
+          code: full ? 'RESOURCE_EXHAUSTED' : 'IO',
           operation: `open ${name}`,
           object: `\`${choice.file}\``,
           errno: errno === undefined ? undefined : -errno,
+          hint: full ? 'too many files are open for the limit on them: `ulimit -n`' : undefined,
         },
         { cause },
       );
@@ -62,8 +68,13 @@ function descriptor(choice: InputSource | OutputTarget, inherited: number, opene
   const fd = streamDescriptor(choice);
   if (fd !== undefined) return fd;
   // A stream without a descriptor is fed through a pipe.
-  if (choice !== null && typeof choice === 'object' && typeof choice.pipe === 'function') return PIPE;
-  throw invalid('use', `option \`${name}\``, "it is 'pipe', 'inherit', 'ignore', a descriptor, a stream or { file }");
+  if (choice !== null && typeof choice === 'object' && typeof choice.pipe === 'function')
+    return PIPE;
+  throw invalid(
+    'use',
+    `option \`${name}\``,
+    "it is 'pipe', 'inherit', 'ignore', a descriptor, a stream or { file }",
+  );
 }
 
 /** The open descriptor behind a stream, if it has one. */

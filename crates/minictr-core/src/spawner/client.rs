@@ -67,13 +67,7 @@ impl Client {
             }
             result => result,
         };
-        let process = process
-            .context(
-                ErrorCode::SpawnerUnavailable,
-                "start the native helper",
-                format!("`{}`", image.path().display()),
-            )
-            .map_err(|error| error.hint("the machine may forbid executing it: see `vm.memfd_noexec`, or a `noexec` mount of node_modules"))?;
+        let process = process.map_err(|error| start_error(image, &error))?;
         Ok(Self { socket, process })
     }
 
@@ -101,8 +95,9 @@ impl Client {
     pub fn hear(&self, receiver: &mut Receiver) -> Heard {
         match receiver.receive(self.socket.as_fd()) {
             Ok(Received::Nothing) => Heard::Nothing,
-            Ok(Received::Message(length, fds)) => Self::event(receiver.message(length), fds),
-            Ok(Received::Cut(length)) => Self::event(receiver.message(length), Vec::new()),
+            Ok(Received::Message(length, fds) | Received::Cut(length, fds)) => {
+                Self::event(receiver.message(length), fds)
+            }
             Ok(Received::End) | Err(_) => Heard::End,
         }
     }
@@ -121,6 +116,26 @@ impl Client {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn start_error(image: &Image, error: &std::io::Error) -> Error {
+    let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    let (code, hint) = match errno {
+        Errno::EMFILE | Errno::ENFILE => (
+            ErrorCode::ResourceExhausted,
+            "too many containers at once for the limit on open files: `ulimit -n`",
+        ),
+        Errno::EAGAIN | Errno::ENOMEM => {
+            (ErrorCode::ResourceExhausted, "the machine has no room for another process")
+        }
+        _ => (
+            ErrorCode::SpawnerUnavailable,
+            "the machine may forbid executing it: see `vm.memfd_noexec`, or a `noexec` mount of node_modules",
+        ),
+    };
+    Error::new(code, "start the native helper", format!("`{}`", image.path().display()))
+        .errno(errno)
+        .hint(hint)
 }
 
 /// The failure of a launch whose spawner ended.

@@ -4,15 +4,16 @@
 //! A message is a tag, fixed numbers in native byte order (both sides run on one machine), and JSON
 //! where it carries a request or an event. Descriptors travel beside it.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::LaunchId;
+use crate::sys::messages::{self, Arrived};
 
 /// A request larger than this travels in memory of its own, whose descriptor comes first.
 pub const MAX_INLINE_BYTES: usize = 64 * 1024;
@@ -233,8 +234,8 @@ pub enum Received {
     End,
     /// A message is in the buffer: its length, and what came beside it.
     Message(usize, Vec<OwnedFd>),
-    /// As `Message`, but this process had no room for all of its descriptors.
-    Cut(usize),
+    /// As `Message`, but this process had no room for all of its descriptors: the first ones.
+    Cut(usize, Vec<OwnedFd>),
 }
 
 /// A buffer for messages.
@@ -255,28 +256,18 @@ impl Receiver {
     /// # Errors
     /// EMSGSIZE for one longer than the protocol's longest.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<Received, Errno> {
-        let mut space = nix::cmsg_space!([i32; 253]);
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let mut data = [IoSliceMut::new(&mut self.buffer)];
-        let message = match recvmsg::<()>(socket.as_raw_fd(), &mut data, Some(&mut space), flags) {
-            Ok(message) => message,
+        let arrived = match messages::receive(socket, &mut self.buffer) {
+            Ok(arrived) => arrived,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
             Err(Errno::ECONNRESET) => return Ok(Received::End),
             Err(errno) => return Err(errno),
         };
-        let mut fds = Vec::new();
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(raw) = control {
-                fds.extend(raw.into_iter().map(crate::sys::own_received));
-            }
-        }
-        if message.flags.contains(MsgFlags::MSG_TRUNC) {
-            return Err(Errno::EMSGSIZE);
-        }
-        if message.flags.contains(MsgFlags::MSG_CTRUNC) {
-            return Ok(Received::Cut(message.bytes));
-        }
-        Ok(if message.bytes == 0 { Received::End } else { Received::Message(message.bytes, fds) })
+        Ok(match arrived {
+            Arrived { bytes_cut: true, .. } => return Err(Errno::EMSGSIZE),
+            Arrived { length, fds, fds_cut: true, .. } => Received::Cut(length, fds),
+            Arrived { length: 0, .. } => Received::End,
+            Arrived { length, fds, .. } => Received::Message(length, fds),
+        })
     }
 
     /// The message that [`Receiver::receive`] put into the buffer.

@@ -84,7 +84,7 @@ impl Server {
             match self.receiver.receive(self.control.as_fd()) {
                 Ok(Received::Nothing) => return true,
                 Ok(Received::Message(length, fds)) => self.handle(length, fds),
-                Ok(Received::Cut(length)) => self.refuse(length),
+                Ok(Received::Cut(length, _)) => self.refuse(length),
                 Ok(Received::End) | Err(_) => return false,
             }
         }

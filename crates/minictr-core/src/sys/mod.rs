@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub mod clone;
 pub mod files;
+pub mod messages;
 pub mod mount;
 pub mod openat2;
 pub mod process;
