@@ -127,7 +127,11 @@ export function fromBinding(thrown: unknown): MinictrError {
   try {
     return new MinictrError(JSON.parse(message) as ErrorParts);
   } catch {
-    const parts: ErrorParts = { code: 'INTERNAL', operation: 'call the native part:', object: message };
+    const parts: ErrorParts = {
+      code: 'INTERNAL',
+      operation: 'call the native part:',
+      object: message,
+    };
     return new MinictrError(parts, { cause: thrown });
   }
 }

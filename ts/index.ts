@@ -10,5 +10,4 @@ export type { InputStreamOf, OutputOf, OutputStreamOf, ResultOf } from './contai
 export { deploy, type DeployedPath, type Deployment, type DeployOptions } from './deploy/deploy.js';
 export { findDeployed } from './deploy/find.js';
 export { type ErrorCode, MinictrError } from './errors.js';
-export { coreVersion } from './native.js';
-export { commit, version } from './version.js';
+export { commit, coreVersion, version } from './version.js';

@@ -102,7 +102,7 @@ describe('installed from tarballs', { skip: platform === undefined && 'not built
     const types = join(root, 'node_modules/@types');
     writeFileSync(
       join(folder, 'use.mts'),
-      "import { run } from 'minictr';\nconst { exitCode } = await run('true');\nexport const code: number | undefined = exitCode;\n",
+      "import { run } from 'minictr';\nconst { exitCode } = await run('true', [], { rootfs: '/' });\nexport const code: number | undefined = exitCode;\n",
     );
     writeFileSync(
       join(folder, 'tsconfig.json'),

@@ -175,7 +175,7 @@ export function takeSnapshot(): Set<string> {
   }
   for (const file of names(tmpdir())) {
     // the folders of test processes and of the bench are theirs to remove
-    if (/^minictr(?!-test|-bench|-demo)/.test(file)) found.add(`temporary file ${file}`);
+    if (/^minictr(?!-(test|bench|demo))/.test(file)) found.add(`temporary file ${file}`);
   }
   return found;
 }

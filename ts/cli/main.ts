@@ -5,8 +5,11 @@
  * `minictr run` is loaded with this file. Everything else, and yargs with it, is loaded when it is
  * asked for: it takes longer than the whole start of a container.
  */
+import { loaded } from './load-failure.js';
 import { run } from './commands/run.js';
 import { fail } from './output.js';
+
+loaded();
 
 let json = false;
 const useJson = (on: boolean): void => {

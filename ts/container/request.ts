@@ -1,17 +1,11 @@
 /**
  * Options to a launch request: an OCI spec and the few launch options beside it.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { invalid } from '../errors.js';
-import type {
-  ContainerOptions,
-  Mount,
-  NamespaceChoice,
-  Security,
-  Size,
-} from './options.js';
+import type { ContainerOptions, Mount, NamespaceChoice, Security, Size } from './options.js';
 import { here, unconditional } from './seccomp.js';
 import { bytes } from './sizes.js';
 import {
@@ -21,6 +15,8 @@ import {
   DEFAULT_PATH,
   DEFAULT_PIDS,
   DEV,
+  DEVICE_RULES,
+  type DeviceRule,
   HOST_MQUEUE,
   HOST_PROC,
   HOST_SYS,
@@ -117,13 +113,16 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     idMapping,
     overlay: options.overlay ?? false,
     mountPoints: 'private',
-    seccomp: (security.seccomp ?? 'default') === 'default' && !security.privileged ? 'default' : 'spec',
+    seccomp:
+      (security.seccomp ?? 'default') === 'default' && !security.privileged ? 'default' : 'spec',
     init: options.init ?? false,
     cgroup: {
       ...(options.cgroupParent !== undefined && { parent: options.cgroupParent }),
       defaultPids: DEFAULT_PIDS,
     },
-    ...(options.timeoutMs !== undefined && { timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs') }),
+    ...(options.timeoutMs !== undefined && {
+      timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs'),
+    }),
     ...(limits.cpuTimeMs !== undefined && {
       cpuTimeMs: milliseconds(limits.cpuTimeMs, 'limits.cpuTimeMs'),
     }),
@@ -132,7 +131,11 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
 
 function requireText(value: unknown, option: string): string {
   if (typeof value === 'string' && value !== '') return value;
-  throw invalid('start container:', `option \`${option}\` is missing`, 'rootfs is the directory that becomes `/`');
+  throw invalid(
+    'start container:',
+    `option \`${option}\` is missing`,
+    'rootfs is the directory that becomes `/`',
+  );
 }
 
 function milliseconds(value: number, option: string): number {
@@ -157,9 +160,15 @@ function named(user: string | number | undefined): string | undefined {
 }
 
 function specUser({ user, umask }: ContainerOptions): Record<string, unknown> {
-  const alone = typeof user === 'number' || /^\d+$/.test(user ?? '') ? { uid: Number(user), gid: 0 } : undefined;
+  const alone =
+    typeof user === 'number' || /^\d+$/.test(user ?? '')
+      ? { uid: Number(user), gid: 0 }
+      : undefined;
+  const pair = ids(user);
   return {
-    ...(ids(user) ?? alone ?? { uid: 0, gid: 0 }),
+    ...(pair ?? alone ?? { uid: 0, gid: 0 }),
+    // As for a name: the user's own group is one of its groups.
+    ...(pair !== undefined && { additionalGids: [pair.gid] }),
     ...(umask !== undefined && { umask: whole(umask, 'umask') }),
   };
 }
@@ -192,7 +201,11 @@ function capabilityList({ capAdd = [], capDrop = [], privileged }: Security): st
   const add = capabilityNames(capAdd);
   const drop = capabilityNames(capDrop);
   const start =
-    privileged || add.includes('CAP_ALL') ? ALL_CAPABILITIES : drop.includes('CAP_ALL') ? [] : DEFAULT_CAPABILITIES;
+    privileged || add.includes('CAP_ALL')
+      ? ALL_CAPABILITIES
+      : drop.includes('CAP_ALL')
+        ? []
+        : DEFAULT_CAPABILITIES;
   const kept = start.filter((name) => !drop.includes(name));
   return [...new Set([...kept, ...add.filter((name) => name !== 'CAP_ALL')])];
 }
@@ -207,7 +220,8 @@ function rlimits({ limits = {} }: ContainerOptions): unknown[] {
   const push = (name: string, soft: number, hard: number): void => {
     // -1 is "no limit"; the spec writes that as the largest 64-bit number, which JSON of
     // JavaScript can't: the core takes this one for it.
-    const value = (limit: number): number => (limit < 0 ? UNLIMITED : whole(limit, `limit ${name}`));
+    const value = (limit: number): number =>
+      limit < 0 ? UNLIMITED : whole(limit, `limit ${name}`);
     list.push({ type: `RLIMIT_${name.toUpperCase()}`, soft: value(soft), hard: value(hard) });
   };
   if (limits.openFiles !== undefined) push('NOFILE', limits.openFiles, limits.openFiles);
@@ -241,12 +255,37 @@ function resources(options: ContainerOptions): Record<string, unknown> {
   if (limits.cpuShares !== undefined) cpu['shares'] = whole(limits.cpuShares, 'limits.cpuShares');
   if (limits.cpusetCpus !== undefined) cpu['cpus'] = limits.cpusetCpus;
   if (limits.cpusetMems !== undefined) cpu['mems'] = limits.cpusetMems;
+  const rules = deviceRules(options);
   const anyMemory = memory !== undefined || swap !== undefined || reservation !== undefined;
   return {
     ...(anyMemory && { memory: { limit: memory, swap, reservation } }),
     ...(Object.keys(cpu).length > 0 && { cpu }),
     ...(limits.pids !== undefined && { pids: { limit: whole(limits.pids, 'limits.pids') } }),
+    ...(rules.length > 0 && { devices: rules }),
   };
+}
+
+/**
+ * What devices the container may open and make, where it has no user namespace, in which devices
+ * that it makes don't work anyway.
+ */
+function deviceRules({ userns, security, devices = [] }: ContainerOptions): DeviceRule[] {
+  if (userns !== 'host' || security?.privileged) return [];
+  const given = devices.map((device): DeviceRule => {
+    const path = typeof device === 'string' ? device : device.host;
+    const found = statSync(path, { throwIfNoEntry: false });
+    const type = found?.isCharacterDevice() ? 'c' : found?.isBlockDevice() ? 'b' : undefined;
+    if (found === undefined || type === undefined) {
+      throw invalid('use', `device \`${path}\`: there is no device of that name`);
+    }
+    return { allow: true, type, ...numbersOf(found.rdev), access: 'rwm' };
+  });
+  return [...DEVICE_RULES, ...given];
+}
+
+/** Major and minor number, `makedev(3)`. */
+function numbersOf(rdev: number): { major: number; minor: number } {
+  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
 }
 
 /** What `docker run --cpus` uses. */
@@ -276,10 +315,15 @@ function namespaces(options: ContainerOptions): unknown[] {
   if (network.startsWith('/')) list.push({ type: 'network', path: network });
   else if (network === 'none') list.push({ type: 'network' });
   else if (network !== 'host') {
-    throw invalid('use', `network \`${network}\``, "it is 'none', 'host' or the path of a network namespace");
+    throw invalid(
+      'use',
+      `network \`${network}\``,
+      "it is 'none', 'host' or the path of a network namespace",
+    );
   }
   for (const kind of KINDS) {
-    const option: NamespaceChoice = (kind === 'cgroup' ? options.cgroupns : options[kind]) ?? 'private';
+    const option: NamespaceChoice =
+      (kind === 'cgroup' ? options.cgroupns : options[kind]) ?? 'private';
     if (option.startsWith('/')) list.push({ type: kind, path: option });
     else if (option === 'private') list.push({ type: kind });
     else if (option !== 'host') {
@@ -297,7 +341,11 @@ function userNamespace({
   }
   if (userns === 'auto' || userns === 'subordinate') return [userns, {}];
   if (userns === 'host') return ['spec', {}];
-  throw invalid('use', `userns \`${String(userns)}\``, "it is 'auto', 'host', 'subordinate' or a map");
+  throw invalid(
+    'use',
+    `userns \`${String(userns)}\``,
+    "it is 'auto', 'host', 'subordinate' or a map",
+  );
 }
 
 function mounts(options: ContainerOptions): SpecMount[] {
@@ -322,7 +370,12 @@ function mounts(options: ContainerOptions): SpecMount[] {
   for (const device of options.devices ?? []) {
     const host = typeof device === 'string' ? device : device.host;
     const container = (typeof device === 'string' ? undefined : device.container) ?? host;
-    list.push({ destination: container, type: 'bind', source: resolve(host), options: ['bind', 'nosuid', 'noexec'] });
+    list.push({
+      destination: container,
+      type: 'bind',
+      source: resolve(host),
+      options: ['bind', 'nosuid', 'noexec'],
+    });
   }
   return list;
 }
@@ -338,7 +391,11 @@ function depth(path: string): number {
 
 function specMount(target: string, mount: Mount): SpecMount {
   if (!target.startsWith('/')) {
-    throw invalid('mount on', `\`${target}\`: not absolute`, 'keys of `mounts` are paths in the container');
+    throw invalid(
+      'mount on',
+      `\`${target}\`: not absolute`,
+      'keys of `mounts` are paths in the container',
+    );
   }
   if (typeof mount === 'object' && 'tmpfs' in mount) {
     const settings = mount.tmpfs === true ? {} : mount.tmpfs;

@@ -23,5 +23,9 @@ export function bytes(size: Size, option: string): number {
   const unit = UNITS[found?.[2]?.toLowerCase() ?? ''];
   const value = found === null || unit === undefined ? NaN : Math.floor(Number(found[1]) * unit);
   if (Number.isSafeInteger(value)) return value;
-  throw invalid('use', `${option} \`${size}\`: not a size`, 'a size is a number with b, k, m, g or t, such as 512m');
+  throw invalid(
+    'use',
+    `${option} \`${size}\`: not a size`,
+    'a size is a number with b, k, m, g or t, such as 512m',
+  );
 }

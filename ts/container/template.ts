@@ -68,6 +68,35 @@ export const ALL_CAPABILITIES: readonly string[] = [
   'CAP_WAKE_ALARM',
 ];
 
+/** A line of the list of devices, in the words of the OCI runtime spec; -1 is any number. */
+export interface DeviceRule {
+  allow: boolean;
+  type: 'b' | 'c';
+  major: number;
+  minor: number;
+  access: string;
+}
+
+const character = (major: number, minor: number): DeviceRule => ({
+  allow: true,
+  type: 'c',
+  major,
+  minor,
+  access: 'rwm',
+});
+
+/**
+ * Without a user namespace: any device may be made, for the sake of archives that hold some; but
+ * those of /dev alone may be opened.
+ */
+export const DEVICE_RULES: readonly DeviceRule[] = [
+  { ...character(-1, -1), access: 'm' },
+  { ...character(-1, -1), type: 'b', access: 'm' },
+  ...[3, 5, 7, 8, 9].map((minor) => character(1, minor)),
+  ...[0, 1, 2].map((minor) => character(5, minor)),
+  character(136, -1),
+];
+
 /** Files of the kernel's that tell about the host or reach into it. */
 export const MASKED_PATHS: readonly string[] = [
   '/proc/acpi',

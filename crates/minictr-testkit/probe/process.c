@@ -76,10 +76,9 @@ static void show_file(const char *name, const char *path)
 	json_string(text ? text : errno_name(errno));
 }
 
-/* Everything about this process that a container decides. */
+/* Everything about this process that a container decides; then stays for MS. */
 static void show_self(int argc, char **argv)
 {
-	(void)argc, (void)argv;
 	uid_t r, e, s;
 	gid_t gr, ge, gs, groups[256];
 	char host[256] = "", cwd[4096] = "?", exe[4096] = "?";
@@ -131,7 +130,8 @@ static void show_self(int argc, char **argv)
 	printf("],\"tty\":[%d,%d,%d],\"size\":", isatty(0), isatty(1), isatty(2));
 	if (ioctl(0, TIOCGWINSZ, &size) == 0) printf("[%d,%d]", size.ws_col, size.ws_row);
 	else printf("null");
-	puts("}");
+	say("}");
+	if (argc > 0) sleep_ms(number(argv[0]));
 }
 
 /* Looks at every process that there is, for MS milliseconds, and tries to get at its memory, its
@@ -268,7 +268,7 @@ static void end_with(int argc, char **argv)
 }
 
 const struct trial PROCESS_TRIALS[] = {
-	{ "self", "", show_self, 0 },
+	{ "self", "[MS]", show_self, 0 },
 	{ "hunt", "MS", hunt, 1 },
 	{ "setuid", "UID", try_setuid, 1 },
 	{ "setgroups", "[GID...]", try_setgroups, 0 },

@@ -340,6 +340,12 @@ impl Cgroup {
         self.members.iter().find(|member| member.has(controller))
     }
 
+    /// Whether a list of devices is in force.
+    #[must_use]
+    pub fn limits_devices(&self) -> bool {
+        self.members.iter().any(|member| !member.v2 && member.has(Controller::Devices))
+    }
+
     /// Descriptors of `cgroup.procs` on v1, memory's last: the child writes `0` into each. The
     /// kernel asks for the opener's permission, not the writer's.
     #[must_use]

@@ -83,6 +83,12 @@ impl<'a> CgroupSpec<'a> {
         &self.name
     }
 
+    /// Whether the container is to have a list of devices: without a user namespace, where one says.
+    #[must_use]
+    pub fn lists_devices(&self) -> bool {
+        self.device_rules
+    }
+
     pub(super) fn parent(&self) -> Option<&str> {
         self.parent
     }
@@ -140,7 +146,7 @@ impl<'a> CgroupSpec<'a> {
         .into_iter()
         .map(|(controller, always)| (controller, always, self.asks_for(controller)))
         .filter(|(_, always, asked)| *always || *asked)
-        // v2 filters devices by a program, not by files: there, mknod is what is taken away.
+        // Where there is no list, the right to make devices is taken away instead.
         .map(|(controller, _, asked)| (controller, asked && controller != Controller::Devices))
         .collect()
     }

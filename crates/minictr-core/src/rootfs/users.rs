@@ -23,7 +23,7 @@ pub struct ResolvedUser {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups; the first is `gid`.
     pub groups: Vec<u32>,
     /// Home directory; `/` where passwd has no entry.
     pub home: Option<String>,
@@ -117,6 +117,10 @@ pub fn resolve(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Re
             }
         }
     }
+    // The user's own group too: a program that sets another one keeps what it denies
+    // (CVE-2022-36109).
+    found.groups.retain(|id| *id != found.gid);
+    found.groups.insert(0, found.gid);
     for group in groups {
         let id = group_id(&group_file, group)?;
         if !found.groups.contains(&id) {
@@ -184,22 +188,26 @@ mod tests {
     #[test]
     fn a_name_brings_its_group_its_groups_and_its_home() {
         let user = Rootfs::new("name").resolve("app", &[]).unwrap();
-        let expected =
-            ResolvedUser { uid: 1000, gid: 100, groups: vec![10], home: Some("/home/app".into()) };
+        let expected = ResolvedUser {
+            uid: 1000,
+            gid: 100,
+            groups: vec![100, 10],
+            home: Some("/home/app".into()),
+        };
         assert_eq!(user, expected);
     }
 
     #[test]
     fn a_number_without_entry_is_itself() {
         let user = Rootfs::new("number").resolve("4242", &["wheel", "7"]).unwrap();
-        assert_eq!((user.uid, user.gid, user.groups), (4242, 0, vec![10, 7]));
+        assert_eq!((user.uid, user.gid, user.groups), (4242, 0, vec![0, 10, 7]));
         assert_eq!(user.home.as_deref(), Some("/"));
     }
 
     #[test]
     fn a_given_group_replaces_the_others() {
         let user = Rootfs::new("group").resolve("app:wheel", &[]).unwrap();
-        assert_eq!((user.uid, user.gid, user.groups), (1000, 10, vec![]));
+        assert_eq!((user.uid, user.gid, user.groups), (1000, 10, vec![10]));
     }
 
     #[test]
@@ -221,6 +229,6 @@ mod tests {
         assert_eq!(rootfs.resolve("7", &[]).unwrap().uid, 7);
         let group = std::fs::File::create(rootfs.0.join("etc/group")).unwrap();
         group.set_len(1 << 30).unwrap();
-        assert_eq!(rootfs.resolve("7", &["8"]).unwrap().groups, [8]);
+        assert_eq!(rootfs.resolve("7", &["8"]).unwrap().groups, [0, 8]);
     }
 }

@@ -15,17 +15,13 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::plan::{Plan, Step};
-use super::report::{self, Progress};
+use super::report::{self, FAILED, Progress};
 use super::{exec, init, terminal};
 use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
 use crate::rootfs::{masks, mounts, paths, root};
 use crate::sys::{clone, files, process, security};
-
-/// Exit status of a child that failed before the program; nobody sees it but our parent, which
-/// already has the report.
-const FAILED: i32 = 125;
 
 /// What the child holds while it walks.
 struct Walk<'a> {
@@ -125,7 +121,7 @@ impl<'a> Walk<'a> {
             // Done by the process that cloned this one.
             Step::Join { .. } => {}
             Step::DieWithParent => process::set_parent_death_signal(libc::SIGKILL)?,
-            Step::CheckParent => check_parent(self.sync)?,
+            Step::CheckParent => report::check_parent(self.sync),
             Step::AttachCgroups => {
                 for procs in &self.plan.cgroup_procs {
                     write_all(*procs, b"0")?;
@@ -253,10 +249,7 @@ impl<'a> Walk<'a> {
             }
             Step::Chdir(path) => exec::enter_directory(path)?,
             Step::Seccomp(program) => {
-                let listener = security::seccomp_load(program.instructions(), program.flags())?;
-                if let Some(listener) = listener {
-                    report::send_descriptor(self.sync, report::LISTENER, listener.as_fd())?;
-                }
+                security::seccomp_load(program.instructions(), program.flags())?;
             }
             Step::Execute => {
                 progress.step.store(report::EXECUTING, Ordering::Relaxed);
@@ -280,17 +273,6 @@ fn await_parent(sync: BorrowedFd<'_>) -> Result<(), Fault> {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-    }
-}
-
-/// Ends this process where its parent is gone already: the death signal set after the last change
-/// of credentials says nothing about a death before that.
-fn check_parent(sync: BorrowedFd<'_>) -> Result<(), Fault> {
-    let mut byte = [0u8; 1];
-    match recv(sync.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) {
-        Ok(0) => clone::exit_now(FAILED),
-        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
     }
 }
 

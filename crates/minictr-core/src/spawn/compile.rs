@@ -500,11 +500,17 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
             format!("{}:{}", process.user.uid, process.user.gid),
         );
     }
+    // A new user namespace has them all; without one, what the caller lacks can't be given, which
+    // is no error (`config.md#linux-process`).
+    let grantable = match builder.host.ids {
+        IdPlan::Host => all & builder.host.caller.capabilities,
+        _ => all,
+    };
     let step = Step::SetCapabilities {
-        effective: sets.effective.bits() & all,
-        permitted: sets.permitted.bits() & all,
-        inheritable: sets.inheritable.bits() & all,
-        ambient: sets.ambient.bits() & all,
+        effective: sets.effective.bits() & grantable,
+        permitted: sets.permitted.bits() & grantable,
+        inheritable: sets.inheritable.bits() & grantable,
+        ambient: sets.ambient.bits() & grantable,
     };
     builder.push(step, ErrorCode::Security, "set capabilities of", "the container");
     if builder.request.init {

@@ -88,6 +88,8 @@ pub(super) struct Caller {
     pub(super) egid: u32,
     /// Root of the machine: may write any map, idmap mounts, make device nodes.
     pub(super) privileged: bool,
+    /// Capabilities that it can hand on: permitted and not bounded, one bit each.
+    pub(super) capabilities: u64,
 }
 
 impl Caller {
@@ -96,19 +98,23 @@ impl Caller {
         let euid = geteuid().as_raw();
         let initial_namespace = std::fs::read_to_string("/proc/self/uid_map")
             .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
-        let privileged = euid == 0 && initial_namespace && has_effective_sys_admin();
-        Self { euid, egid: getegid().as_raw(), privileged }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let privileged =
+            euid == 0 && initial_namespace && set(&status, "CapEff:") & CAP_SYS_ADMIN != 0;
+        let capabilities = set(&status, "CapPrm:") & set(&status, "CapBnd:");
+        Self { euid, egid: getegid().as_raw(), privileged, capabilities }
     }
 }
 
-fn has_effective_sys_admin() -> bool {
-    const CAP_SYS_ADMIN: u64 = 1 << 21;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// A capability set of `/proc/PID/status`, `proc_pid_status(5)`.
+fn set(status: &str, name: &str) -> u64 {
     status
         .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
-        .is_some_and(|capabilities| capabilities & CAP_SYS_ADMIN != 0)
+        .unwrap_or(0)
 }
 
 /// The ranges that containers of this process use, one each while free ones remain.

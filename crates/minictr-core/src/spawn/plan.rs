@@ -178,6 +178,22 @@ impl Plan {
         self.steps.iter().take_while(|step| matches!(step, Step::Join { .. })).count()
     }
 
+    /// Takes the right to make device nodes away.
+    pub(super) fn forbid_devices(&mut self) {
+        const CAP_MKNOD: u64 = 1 << 27;
+        for step in &mut self.steps {
+            match step {
+                Step::DropBounding(dropped) => *dropped |= CAP_MKNOD,
+                Step::SetCapabilities { effective, permitted, inheritable, ambient } => {
+                    for set in [effective, permitted, inheritable, ambient] {
+                        *set &= !CAP_MKNOD;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// The sentence for a failure that the child reported.
     pub(super) fn error(&self, step: usize, fault: Fault) -> Error {
         let Some(note) = self.notes.get(step) else {

@@ -81,9 +81,11 @@ pub(super) fn open_error(source: &Source, errno: Errno) -> Error {
 }
 
 /// Starts a process that opens every source and sends the descriptors in order.
-pub(super) fn open_aside(sources: &[Source], sync: BorrowedFd<'_>) -> Result<Child> {
+pub(super) fn open_aside(sources: &[Source], ends: report::Ends<'_>) -> Result<Child> {
     clone::clone3(0, None, || {
+        let sync = ends.alone();
         let _ = crate::sys::process::set_parent_death_signal(libc::SIGKILL);
+        report::check_parent(sync);
         for (index, source) in sources.iter().enumerate() {
             let sent = paths::open_path(&source.path, flags(source))
                 .and_then(|fd| report::send_descriptor(sync, report::MASTER, fd.as_fd()));

@@ -4,15 +4,16 @@
 //! [`EXECUTING`] in the shared progress counter means success.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
 
 use super::child::tell;
 use crate::error::Error;
 use crate::rootfs::mounts::Fault;
+use crate::sys::clone;
 
 /// Where a child is: a counter in memory shared with its parent.
 #[derive(Debug)]
@@ -28,11 +29,13 @@ pub(super) const EXECUTING: u32 = u32::MAX;
 pub(super) const MASTER: u8 = b'M';
 /// Tag of a message that carries the pidfd of the child that a joining process has cloned.
 pub(super) const CHILD: u8 = b'C';
-/// Tag of a message that carries the seccomp notification descriptor.
-pub(super) const LISTENER: u8 = b'L';
 const FAULT: u8 = b'F';
 const EXPLANATION: u8 = b'X';
 const MAX_MESSAGE: usize = 16 * 1024;
+
+/// Exit status of a child that failed before the program; nobody sees it but our parent, which
+/// already has the report.
+pub(super) const FAILED: i32 = 125;
 
 /// A message of a child.
 #[derive(Debug)]
@@ -45,10 +48,36 @@ pub(super) enum Report {
     Master(OwnedFd),
     /// The pidfd of the child that a joining process has cloned.
     Child(OwnedFd),
-    /// The seccomp notification descriptor.
-    Listener(OwnedFd),
     /// The child has executed its program or ended.
     End,
+}
+
+/// Both ends of the socket between a child and its parent, as the child has them.
+#[derive(Clone, Copy)]
+pub(super) struct Ends<'a> {
+    /// The child's own.
+    pub(super) own: BorrowedFd<'a>,
+    /// A copy of the parent's.
+    pub(super) parents: RawFd,
+}
+
+impl<'a> Ends<'a> {
+    /// Child: closes the copy, so that the socket ends with the parent. Once, first of all.
+    pub(super) fn alone(self) -> BorrowedFd<'a> {
+        // The number is that of an open descriptor, so it can't fail.
+        let _ = nix::unistd::close(self.parents);
+        self.own
+    }
+}
+
+/// Child: ends this process where its parent is gone already: a death signal that is set says
+/// nothing about a death before that.
+pub(super) fn check_parent(sync: BorrowedFd<'_>) {
+    let mut byte = [0u8; 1];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    if recv(sync.as_raw_fd(), &mut byte, flags) == Ok(0) {
+        clone::exit_now(FAILED)
+    }
 }
 
 /// Child: a step failed.
@@ -116,7 +145,6 @@ pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
         (None, _) => Report::End,
         (Some(&MASTER), Some(fd)) => Report::Master(fd),
         (Some(&CHILD), Some(fd)) => Report::Child(fd),
-        (Some(&LISTENER), Some(fd)) => Report::Listener(fd),
         (Some(&FAULT), _) => {
             let errno = Errno::from_raw(word(9).ok_or(Errno::EPROTO)? as i32);
             let fault = Fault { errno, part: word(5).ok_or(Errno::EPROTO)? };

@@ -25,7 +25,7 @@ use super::report::{self, Progress, Report};
 use super::request::{CgroupMode, LaunchRequest};
 use super::watch::{Kind, Watch};
 use super::{child, limits, validate};
-use crate::cgroups::{CgroupSpec, Hierarchies, Stats, remove_leftover};
+use crate::cgroups::{Cgroup, CgroupSpec, Hierarchies, Stats, remove_leftover};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::mounts::CgroupMount;
 use crate::state::journal::{self, Journal};
@@ -232,7 +232,8 @@ impl Supervisor {
 
     fn open_sources_aside(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
         let (ours, theirs) = report_pair()?;
-        let child = prepare::open_aside(&launch.plan.sources, theirs.as_fd())?;
+        let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
+        let child = prepare::open_aside(&launch.plan.sources, ends)?;
         launch.phase = Phase::Opening;
         launch.child = Some(child);
         launch.sync = Some(ours);
@@ -269,12 +270,13 @@ impl Supervisor {
         })?;
         counter.store(0, Ordering::Relaxed);
         let progress = Progress { step: counter };
-        let into = launch.cgroup.as_ref().and_then(crate::cgroups::Cgroup::v2_dir_fd);
+        let into = launch.cgroup.as_ref().and_then(Cgroup::v2_dir_fd);
         let (plan, prepared) = (&launch.plan, &launch.prepared);
+        let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
         launch.phase = Phase::SettingUp;
         if plan.joins() > 0 {
             let joiner = clone::clone3(0, None, || {
-                child::join(plan, prepared, into, theirs.as_fd(), &progress)
+                child::join(plan, prepared, into, ends.alone(), &progress)
             })
             .map_err(super::hints::clone_error)?;
             launch.joiner = Some(joiner);
@@ -282,7 +284,7 @@ impl Supervisor {
             return self.watch_launch(slot, launch);
         }
         let child = clone::clone3(plan.clone_flags, into, || {
-            child::run(plan, prepared, theirs.as_fd(), &progress)
+            child::run(plan, prepared, ends.alone(), &progress)
         })
         .map_err(super::hints::clone_error)?;
         drop(theirs);
@@ -363,6 +365,7 @@ impl Supervisor {
         let linux = launch.request.spec.linux.as_ref();
         let resources = linux.and_then(|linux| linux.resources.as_ref());
         let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
+        let devices_listed = spec.lists_devices();
         let wanted = launch.request.cgroup.mode != CgroupMode::None;
         let paths = match &self.hierarchies {
             Some(hierarchies) if wanted => hierarchies.planned_paths(&spec),
@@ -382,6 +385,9 @@ impl Supervisor {
                 None
             }
         };
+        if devices_listed && !launch.cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
+            launch.plan.forbid_devices();
+        }
         if let Some(cgroup) = &launch.cgroup {
             launch.plan.cgroup_procs = cgroup.attach_fds().iter().map(AsRawFd::as_raw_fd).collect();
         }
@@ -563,7 +569,6 @@ impl Supervisor {
                 }
                 Ok(Some(Report::Master(fd))) => launch.master = Some(fd),
                 Ok(Some(Report::Child(pidfd))) => self.child_joined(slot, pidfd),
-                Ok(Some(Report::Listener(_))) => {}
                 Ok(Some(Report::End)) | Err(_) => {
                     launch.sync = None;
                     self.reports_ended(slot);

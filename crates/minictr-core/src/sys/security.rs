@@ -1,7 +1,5 @@
 //! Credentials: ids, capabilities, seccomp, keyrings.
 
-use std::os::fd::{FromRawFd, OwnedFd};
-
 use nix::errno::Errno;
 
 /// Sets the supplementary groups of this process. `setgroups(2)`.
@@ -113,17 +111,11 @@ pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Er
     .map(drop)
 }
 
-/// Loads a filter for this thread. `seccomp(2)`, `SECCOMP_SET_MODE_FILTER`; with
-/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` the notification descriptor comes back.
+/// Loads a filter for this thread. `seccomp(2)`, `SECCOMP_SET_MODE_FILTER`.
 ///
 /// # Errors
-/// EACCES without `no_new_privs` or `CAP_SYS_ADMIN`, EINVAL for a program that the kernel refuses,
-/// EBUSY for a second listener.
-pub fn seccomp_load(
-    instructions: &[libc::sock_filter],
-    flags: u32,
-) -> Result<Option<OwnedFd>, Errno> {
-    const NEW_LISTENER: u32 = 1 << 3;
+/// EACCES without `no_new_privs` or `CAP_SYS_ADMIN`, EINVAL for a program that the kernel refuses.
+pub fn seccomp_load(instructions: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
     const SET_MODE_FILTER: u32 = 1;
     let program = libc::sock_fprog {
         len: u16::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?,
@@ -131,14 +123,10 @@ pub fn seccomp_load(
     };
     // SAFETY: program describes the slice, which outlives the call; the kernel copies and checks
     // it and never writes through the pointer.
-    let ret = Errno::result(unsafe {
+    Errno::result(unsafe {
         libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
-    })?;
-    if flags & NEW_LISTENER == 0 {
-        return Ok(None);
-    }
-    // SAFETY: with the flag, the return value is a new descriptor that is ours.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(ret as i32) }))
+    })
+    .map(drop)
 }
 
 /// Joins a new, empty, anonymous session keyring. `keyctl(2)`, `KEYCTL_JOIN_SESSION_KEYRING`.
