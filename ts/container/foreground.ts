@@ -24,9 +24,16 @@ export interface ForegroundOptions extends ContainerOptions {
  *
  * Throws a `MinictrError` where an option can't be honoured; otherwise it never returns.
  */
-export function runForeground(file: string, args: readonly string[], options: ForegroundOptions): never {
+export function runForeground(
+  file: string,
+  args: readonly string[],
+  options: ForegroundOptions,
+): never {
   checkForegroundOptions(options);
   const launch = launchRequest(options, { args: [file, ...args], terminal: options.tty ?? false });
   const { interactive = false, jsonErrors = false } = options;
-  return native.execForeground(JSON.stringify({ launch, interactive, jsonErrors }), options.preserveFds ?? []);
+  return native.execForeground(
+    JSON.stringify({ launch, interactive, jsonErrors }),
+    options.preserveFds ?? [],
+  );
 }
