@@ -23,7 +23,7 @@ export function sharedRootfs(): string {
 export async function tryInside(trial: string[], options: Changes = {}): Promise<string> {
   const all = changed({ rootfs: sharedRootfs(), timeoutMs: 60_000, ...options });
   const result = await run('/bin/probe', trial, all);
-  return result.stdout.trim();
+  return String(result.stdout).trim();
 }
 
 /** What a trial prints on the host, as the user of the tests. */

@@ -106,8 +106,8 @@ async function runRequest({ file, args, options }: RunRequest): Promise<RunOutco
     return {
       ...(exitCode !== undefined && { exitCode }),
       ...(signal !== undefined && { signal }),
-      stdout,
-      stderr,
+      stdout: String(stdout ?? ''),
+      stderr: String(stderr ?? ''),
       failed,
       timedOut,
       oomKilled,
