@@ -59,7 +59,13 @@ describe('without a platform package', { skip: platform === undefined && 'not bu
   });
 
   test('the command line fails with the same sentence and exit code 125', () => {
-    const { status, stderr } = finish(folder, 'npx', ['--no-install', 'minictr', 'run', './a']);
+    const { status, stderr } = finish(folder, 'npx', [
+      '--no-install',
+      '--loglevel=error',
+      'minictr',
+      'run',
+      './a',
+    ]);
     assert.equal(status, 125);
     assert.match(stderr, /^error: minictr has no native part for this machine: .*\n(hint: .*\n)?$/);
   });

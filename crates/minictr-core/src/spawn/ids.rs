@@ -290,13 +290,15 @@ pub(super) fn choose(
             let (block, lines) = ranges.take()?;
             Ok((Some(block), IdPlan::Parent(lines)))
         }
-        IdMappingSource::Auto => {
-            if !request.groups.is_empty() {
-                return Err(Error::new(ErrorCode::IdMapping, "add", format!("group `{}`", request.groups[0]))
-                    .hint("one mapped id has no other groups; run with `--userns=auto` and subordinate ids in /etc/subuid and /etc/subgid"));
-            }
-            Ok((None, IdPlan::Own))
+        // One mapped id has no other groups.
+        IdMappingSource::Auto if !request.groups.is_empty() => {
+            let lines = subordinate(caller).map_err(|error| {
+                Error::new(ErrorCode::IdMapping, "add", format!("group `{}`", request.groups[0]))
+                    .hint(format!("groups need ids besides the caller's own; {error}"))
+            })?;
+            Ok((None, IdPlan::Helper(lines)))
         }
+        IdMappingSource::Auto => Ok((None, IdPlan::Own)),
         IdMappingSource::Subordinate => Ok((None, IdPlan::Helper(subordinate(caller)?))),
     }
 }

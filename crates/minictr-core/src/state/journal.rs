@@ -75,11 +75,16 @@ impl Identity {
     }
 }
 
-/// Clock ticks since boot at which a process started, field 22 of `/proc/PID/stat`.
+/// Clock ticks since boot at which a process started, field 22 of `/proc/PID/stat`; `None` for one
+/// that has ended, also where nobody has taken its status yet.
 fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses, which may hold anything.
-    stat.get(stat.rfind(')')? + 2..)?.split(' ').nth(19)?.parse().ok()
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 impl Journal {
