@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import { MinictrError, run } from '../../ts/index.js';
+import type { MinictrError } from '../../ts/index.js';
+import { run } from '../../ts/index.js';
 import { lacks } from '../support/host.js';
 import { openDescriptors, watchForLeaks } from '../support/leaks.js';
 import { newRootfs } from '../support/probe.js';

@@ -3,13 +3,14 @@ mod support;
 
 use minictr_core::error::ErrorCode;
 use minictr_core::spawn::Supervisor;
+use minictr_testkit::skip;
 use serde_json::{Value, json};
-use support::{busybox_rootfs, cgroups_of, limited, request, run, skip};
+use support::{busybox_rootfs, cgroups_of, limited, request, run};
 
 /// A request with these resources; `None` and a skip where this user can't have a cgroup.
-fn with(name: &str, rootfs: &support::Scratch, args: &[&str], resources: Value) -> Option<Value> {
+fn with(rootfs: &support::Scratch, args: &[&str], resources: Value) -> Option<Value> {
     if !limited() {
-        skip(name, "needs a writable cgroup");
+        skip("limits");
         return None;
     }
     let mut request = request(rootfs.path(), args);
@@ -22,7 +23,7 @@ fn a_memory_hog_is_killed_at_its_limit_and_said_to_be() {
     let Some(rootfs) = busybox_rootfs("hog") else { return };
     let script = "x=a; while :; do x=$x$x; done";
     let resources = json!({ "memory": { "limit": 16 << 20 } });
-    let Some(request) = with("a_memory_hog", &rootfs, &["sh", "-c", script], resources) else {
+    let Some(request) = with(&rootfs, &["sh", "-c", script], resources) else {
         return;
     };
     let finished = run(&mut Supervisor::new().unwrap(), request).unwrap();
@@ -36,7 +37,7 @@ fn a_fork_bomb_is_held_at_its_limit() {
     let Some(rootfs) = busybox_rootfs("bomb") else { return };
     let script = "i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait";
     let resources = json!({ "pids": { "limit": 8 } });
-    let Some(request) = with("a_fork_bomb", &rootfs, &["sh", "-c", script], resources) else {
+    let Some(request) = with(&rootfs, &["sh", "-c", script], resources) else {
         return;
     };
     let finished = run(&mut Supervisor::new().unwrap(), request).unwrap();
@@ -60,9 +61,7 @@ fn the_container_sees_itself_at_the_root_of_read_only_hierarchies() {
     let Some(rootfs) = busybox_rootfs("view") else { return };
     let script =
         "cat /proc/self/cgroup; ls /sys/fs/cgroup; mkdir /sys/fs/cgroup/x /sys/fs/cgroup/*/x";
-    let Some(request) =
-        with("the_container_sees_itself", &rootfs, &["sh", "-c", script], json!({}))
-    else {
+    let Some(request) = with(&rootfs, &["sh", "-c", script], json!({})) else {
         return;
     };
     let finished = run(&mut Supervisor::new().unwrap(), request).unwrap();
@@ -77,7 +76,7 @@ fn the_container_sees_itself_at_the_root_of_read_only_hierarchies() {
 fn nothing_of_a_cgroup_is_left_behind() {
     let Some(rootfs) = busybox_rootfs("left") else { return };
     let resources = json!({ "memory": { "limit": 64 << 20 }, "cpu": { "quota": 50000, "period": 100000, "shares": 512 } });
-    let Some(request) = with("nothing_of_a_cgroup", &rootfs, &["true"], resources) else { return };
+    let Some(request) = with(&rootfs, &["true"], resources) else { return };
     let id = request["id"].as_str().unwrap().to_owned();
     let mut supervisor = Supervisor::new().unwrap();
     run(&mut supervisor, request).unwrap();

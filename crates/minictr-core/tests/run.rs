@@ -2,6 +2,7 @@
 mod support;
 
 use minictr_core::spawn::Supervisor;
+use minictr_testkit::{Feature, require};
 use support::{busybox_rootfs, request, run};
 
 #[test]
@@ -10,17 +11,14 @@ fn runs_a_program_as_root_of_its_own_root() {
     let mut supervisor = Supervisor::new().unwrap();
     let script = "id -u; hostname; ls /; ls /proc/self/fd; cat /proc/self/status | grep -i -E 'cap|secc|nonew'; ls -la /dev; mount; cat /proc/self/uid_map";
     let finished = run(&mut supervisor, request(rootfs.path(), &["sh", "-c", script])).unwrap();
-    println!("{}\n{}", finished.stdout, finished.stderr);
     assert_eq!(finished.exit.code, Some(0), "{finished:?}");
     assert!(finished.stdout.starts_with("0\ntest\n"), "{finished:?}");
 }
 
 #[test]
 fn joins_a_network_namespace_by_path_and_still_has_its_own_user_namespace() {
+    require!(Feature::Root);
     let Some(rootfs) = busybox_rootfs("join") else { return };
-    if !is_root() {
-        return support::skip("joins_a_network_namespace_by_path", "needs root");
-    }
     let mut other =
         std::process::Command::new("unshare").args(["-n", "sleep", "30"]).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -57,8 +55,4 @@ fn refuses_to_join_what_is_no_namespace() {
     let error = run(&mut Supervisor::new().unwrap(), request).unwrap_err();
     assert_eq!(error.to_string(), "join namespace `/etc/passwd`: Invalid argument (EINVAL)");
     assert!(error.hint.is_some());
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }

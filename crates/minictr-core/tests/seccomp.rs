@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use minictr_core::capabilities::CapabilitySet;
 use minictr_core::seccomp::{compile, default_profile, default_program};
 use minictr_core::spec::{Seccomp, SeccompArg, SeccompRule};
-use support::skip;
+use minictr_testkit::{Feature, missing};
 
 const X86_64: u32 = 0xc000_003e;
 const ALLOW: u32 = 0x7fff_0000;
@@ -172,20 +172,20 @@ fn random_profiles_answer_as_their_rules_read() {
 }
 
 /// The oracle, compiled; `None` and a skip where libseccomp's header or a compiler is missing.
-fn oracle(test: &str) -> Option<support::Scratch> {
-    let scratch = support::Scratch::new(test);
+fn oracle(name: &str) -> Option<support::Scratch> {
+    if missing(Feature::Libseccomp) {
+        return None;
+    }
+    let scratch = support::Scratch::new(name);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seccomp_oracle.c");
     let compiled = Command::new("cc")
         .args(["-O1", "-o"])
         .arg(scratch.path().join("oracle"))
         .args([source, "-lseccomp"])
-        .stderr(Stdio::null())
-        .status();
-    if compiled.is_ok_and(|status| status.success()) {
-        return Some(scratch);
-    }
-    skip(test, "needs libseccomp-dev and a C compiler");
-    None
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    Some(scratch)
 }
 
 #[test]

@@ -28,6 +28,10 @@ pub enum Feature {
     Fuse,
     /// A process that may raise a hard resource limit.
     ResourceCapability,
+    /// Debian's static busybox, at `/bin/busybox`.
+    Busybox,
+    /// libseccomp's header, and a C compiler to use it.
+    Libseccomp,
 }
 
 impl Feature {
@@ -44,6 +48,8 @@ impl Feature {
             Self::Overlay => "overlay",
             Self::Fuse => "fuse",
             Self::ResourceCapability => "cap-sys-resource",
+            Self::Busybox => "busybox",
+            Self::Libseccomp => "libseccomp",
         }
     }
 
@@ -61,32 +67,44 @@ impl Feature {
                 .is_ok_and(|known| known.lines().any(|line| line.ends_with("\toverlay"))),
             Self::Fuse => Uid::effective().is_root() && fs::File::open("/dev/fuse").is_ok(),
             Self::ResourceCapability => effective_capabilities() & (1 << 24) != 0,
+            Self::Busybox => Path::new("/bin/busybox").exists(),
+            Self::Libseccomp => {
+                Path::new("/usr/include/seccomp.h").exists() && succeeds("cc", &["--version"])
+            }
         }
     }
 }
 
-/// Whether a test that needs the feature has to be left out; says so by name in the file that
+/// Whether a test that needs the feature has to be left out; says so as [`skip`] does.
+///
+/// # Panics
+/// Where `MINICTR_TEST_REQUIRE` asks for the feature.
+#[must_use]
+pub fn missing(feature: Feature) -> bool {
+    let missing = !feature.present();
+    if missing {
+        skip(feature.name());
+    }
+    missing
+}
+
+/// Says that this test is left out because the host lacks something, by name, in the file that
 /// `MINICTR_TEST_SKIPPED` names.
 ///
 /// # Panics
-/// Where `MINICTR_TEST_REQUIRE` (names separated by commas, or `all`) asks for the feature.
-#[must_use]
-pub fn missing(feature: Feature) -> bool {
-    if feature.present() {
-        return false;
-    }
+/// Where `MINICTR_TEST_REQUIRE` (names separated by commas, or `all`) asks for it.
+pub fn skip(lacking: &str) {
     let required = std::env::var("MINICTR_TEST_REQUIRE").unwrap_or_default();
-    let wanted = required.split(',').any(|name| name == "all" || name == feature.name());
-    assert!(!wanted, "this host lacks `{}`, which MINICTR_TEST_REQUIRE asks for", feature.name());
+    let wanted = required.split(',').any(|name| name == "all" || name == lacking);
+    assert!(!wanted, "this host lacks `{lacking}`, which MINICTR_TEST_REQUIRE asks for");
     let test = std::thread::current().name().unwrap_or("test").to_owned();
-    let line = format!("{test}: needs {}\n", feature.name());
+    let line = format!("{test}: needs {lacking}\n");
     // the file that the test runner counts skips in; one write a line, tests are threads
     let log = std::env::var_os("MINICTR_TEST_SKIPPED")
         .and_then(|path| fs::OpenOptions::new().append(true).open(path).ok());
     if let Some(mut log) = log {
         log.write_all(line.as_bytes()).ok();
     }
-    true
 }
 
 fn succeeds(program: &str, args: &[&str]) -> bool {

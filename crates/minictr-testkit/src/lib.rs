@@ -17,7 +17,7 @@ mod snapshot;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-pub use features::{Feature, missing};
+pub use features::{Feature, missing, skip};
 pub use snapshot::Snapshot;
 
 /// The static probe executable, as bytes: test executables are copied to where other users run them.

@@ -165,10 +165,10 @@ fn empty_directory_cover() -> Result<Cover, Errno> {
     Ok(Cover { mount: mount::fsmount(context.as_fd(), attr)?, attached: false })
 }
 
-fn made<'a>(
-    cover: &'a mut Option<Cover>,
+fn made(
+    cover: &mut Option<Cover>,
     make: impl FnOnce() -> Result<Cover, Errno>,
-) -> Result<&'a mut Cover, Errno> {
+) -> Result<&mut Cover, Errno> {
     if cover.is_none() {
         *cover = Some(make()?);
     }

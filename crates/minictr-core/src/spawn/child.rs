@@ -5,7 +5,6 @@
 //! it ends; whoever holds the plan makes the sentence. Callers: the supervisor alone.
 #![expect(unsafe_code, reason = "the boundary between our image and the program's")]
 
-use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
@@ -43,7 +42,7 @@ pub(super) fn run(
     prepared: &[OwnedFd],
     sync: BorrowedFd<'_>,
     progress: &Progress,
-) -> Infallible {
+) -> ! {
     let mut walk = Walk {
         plan,
         prepared,
@@ -78,7 +77,7 @@ pub(super) fn join(
     into: Option<BorrowedFd<'_>>,
     sync: BorrowedFd<'_>,
     progress: &Progress<'_>,
-) -> Infallible {
+) -> ! {
     let mut at = 0;
     let joined = (|| -> Result<(), Fault> {
         process::set_parent_death_signal(libc::SIGKILL)?;

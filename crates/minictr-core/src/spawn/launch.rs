@@ -109,6 +109,14 @@ impl Launch {
         self.aborted || self.timed_out || self.cpu_time_exceeded
     }
 
+    /// Whether host paths were opened for it, all of them, and nothing speaks against a child.
+    pub(super) fn has_opened_all(&self) -> bool {
+        self.phase == Phase::Opening
+            && self.failure.is_none()
+            && !self.ending()
+            && self.opened.len() == self.plan.sources.len()
+    }
+
     /// Drops what only the set-up needed.
     pub(super) fn forget_setup(&mut self) {
         self.fds = Vec::new();

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::mount::MsFlags;
+use nix::sys::statfs::FsType;
 
 use super::ids::{self, MapLines};
 use super::plan::Source;
@@ -141,7 +142,7 @@ pub(super) fn detach(
 
 fn idmap_error(source: &Source, fd: BorrowedFd<'_>, errno: Errno) -> Error {
     let filesystem =
-        nix::sys::statfs::fstatfs(fd).ok().map(|stat| filesystem_name(stat.filesystem_type().0));
+        nix::sys::statfs::fstatfs(fd).ok().map(|stat| filesystem_name(stat.filesystem_type()));
     let what = filesystem.flatten().map_or_else(
         || format!("{} (or a mount below it)", source.object),
         |name| format!("{} on {name}", source.object),
@@ -152,15 +153,16 @@ fn idmap_error(source: &Source, fd: BorrowedFd<'_>, errno: Errno) -> Error {
 }
 
 /// Names of the filesystems that people meet and that can't, or couldn't always, be idmapped.
-fn filesystem_name(magic: i64) -> Option<&'static str> {
-    match magic {
-        0x794c_7630 => Some("overlay"),
-        0x6573_5546 => Some("FUSE"),
-        0x6969 => Some("NFS"),
-        0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
-        0x0102_1997 => Some("9p"),
-        0x0102_1994 => Some("tmpfs"),
-        0x2fc1_2fc1 => Some("ZFS"),
+fn filesystem_name(kind: FsType) -> Option<&'static str> {
+    // `statfs(2)`; the type of the number differs between C libraries.
+    match kind {
+        FsType(0x794c_7630) => Some("overlay"),
+        FsType(0x6573_5546) => Some("FUSE"),
+        FsType(0x6969) => Some("NFS"),
+        FsType(0xff53_4d42 | 0xfe53_4d42) => Some("SMB"),
+        FsType(0x0102_1997) => Some("9p"),
+        FsType(0x0102_1994) => Some("tmpfs"),
+        FsType(0x2fc1_2fc1) => Some("ZFS"),
         _ => None,
     }
 }

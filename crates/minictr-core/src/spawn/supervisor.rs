@@ -644,22 +644,20 @@ impl Supervisor {
             // ECHILD can't be: nothing else in this process waits.
             Err(_) => process::WaitResult::default(),
         };
-        if launch.phase == Phase::Opening && launch.failure.is_none() && !launch.ending() {
-            if launch.opened.len() == launch.plan.sources.len() {
-                launch.child = None;
-                match self.clone_child(slot, &mut launch) {
-                    Ok(()) => {
-                        self.launches[slot] = Some(launch);
-                        return;
-                    }
-                    Err(error) => launch.failure = Some(error),
-                }
-                if launch.child.is_some() {
-                    // It waits for a word that will not come; its end brings us here again.
-                    launch.kill_whole();
+        if launch.has_opened_all() {
+            launch.child = None;
+            match self.clone_child(slot, &mut launch) {
+                Ok(()) => {
                     self.launches[slot] = Some(launch);
                     return;
                 }
+                Err(error) => launch.failure = Some(error),
+            }
+            if launch.child.is_some() {
+                // It waits for a word that will not come; its end brings us here again.
+                launch.kill_whole();
+                self.launches[slot] = Some(launch);
+                return;
             }
         }
         self.over(slot, launch, result);

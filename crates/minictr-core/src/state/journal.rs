@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statfs::{FsType, fstatfs};
+
 use crate::error::{Context, ErrorCode, Result};
 use crate::sys::process;
 
@@ -45,14 +47,14 @@ pub enum Identity {
     StartTime(u64),
 }
 
-const PIDFS_MAGIC: i64 = 0x5049_4446;
+const PIDFS: FsType = FsType(0x5049_4446);
 
 impl Identity {
     /// The identity of a running process.
     #[must_use]
     pub fn of(pid: i32, pidfd: BorrowedFd<'_>) -> Option<Self> {
-        let filesystem = nix::sys::statfs::fstatfs(pidfd).ok()?;
-        if i64::from(filesystem.filesystem_type().0) == PIDFS_MAGIC {
+        let filesystem = fstatfs(pidfd).ok()?;
+        if filesystem.filesystem_type() == PIDFS {
             return nix::sys::stat::fstat(pidfd).ok().map(|stat| Self::Inode(stat.st_ino));
         }
         start_time(pid).map(Self::StartTime)

@@ -33,8 +33,8 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-/// Clones this process with copy-on-write memory and runs `body` in the child, which must end in
-/// `_exit(2)` or `execve(2)`.
+/// Clones this process with copy-on-write memory and runs `body` in the child, which ends there: by
+/// `_exit(2)` or `execve(2)` of the body's, else with status 0 once it returns.
 ///
 /// `flags` are namespaces (`CLONE_NEW…`) and `CLONE_PARENT`. `cgroup` is the directory of a v2
 /// cgroup to start in. The exit signal is SIGCHLD, or none of its own under `CLONE_PARENT`.
@@ -48,7 +48,7 @@ pub struct Child {
 pub fn clone3(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
-    body: impl FnOnce() -> std::convert::Infallible,
+    body: impl FnOnce(),
 ) -> Result<Child, Errno> {
     let mut pidfd: i32 = -1;
     let mut args = CloneArgs {
@@ -69,7 +69,10 @@ pub fn clone3(
         libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<CloneArgs>())
     };
     match Errno::result(ret)? {
-        0 => match body() {},
+        0 => {
+            body();
+            exit_now(0)
+        }
         pid => Ok(Child {
             pid: pid as i32,
             // SAFETY: CLONE_PIDFD stored a new descriptor there, which is ours alone.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
+use minictr_testkit::{Feature, missing};
 use serde_json::{Value, json};
 
 /// A word that no other test of this machine has.
@@ -38,34 +39,16 @@ impl Drop for Scratch {
     }
 }
 
-/// Says that a test can't run here, by the means that `npm test` counts.
-pub fn skip(test: &str, reason: &str) {
-    assert!(
-        !reason.contains("busybox") || std::env::var_os("MINICTR_TEST_REQUIRE").is_none(),
-        "{test}: {reason}, which MINICTR_TEST_REQUIRE asks for"
-    );
-    let line = format!("{test}: {reason}\n");
-    match std::env::var_os("MINICTR_TEST_SKIPPED") {
-        Some(file) => {
-            let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
-            std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
-        }
-        None => eprint!("skipped: {line}"),
-    }
-}
-
 /// A rootfs with Debian's static busybox, or `None` where that isn't installed.
 pub fn busybox_rootfs(name: &str) -> Option<Scratch> {
-    let busybox = Path::new("/bin/busybox");
-    if !busybox.exists() {
-        skip(name, "needs busybox-static");
+    if missing(Feature::Busybox) {
         return None;
     }
     let rootfs = Scratch::new(name);
     for directory in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
         std::fs::create_dir(rootfs.path().join(directory)).unwrap();
     }
-    std::fs::copy(busybox, rootfs.path().join("bin/busybox")).unwrap();
+    std::fs::copy("/bin/busybox", rootfs.path().join("bin/busybox")).unwrap();
     for applet in ["sh", "cat", "ls", "id", "sleep", "true", "hostname", "mount", "ps", "echo"] {
         std::os::unix::fs::symlink("busybox", rootfs.path().join("bin").join(applet)).unwrap();
     }
