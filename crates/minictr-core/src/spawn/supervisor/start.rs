@@ -1,0 +1,228 @@
+//! Starting: sources, cgroup, clone, and what only a parent can do for its child.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
+
+use super::Supervisor;
+use crate::cgroups::{Cgroup, CgroupSpec};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::ids::{self, IdPlan};
+use crate::spawn::launch::{Launch, Phase};
+use crate::spawn::plan::Step;
+use crate::spawn::report::{self, Progress};
+use crate::spawn::request::CgroupMode;
+use crate::spawn::watch::Kind;
+use crate::spawn::{child, hints, limits, prepare};
+use crate::state::journal::Journal;
+use crate::sys::{clone, files, process};
+
+impl Supervisor {
+    /// Opens the sources that the cache of names knows; false where another process must.
+    pub(super) fn open_sources(&mut self, launch: &mut Launch) -> Result<bool> {
+        for source in &launch.plan.sources {
+            let opened = if self.may_block {
+                Some(prepare::open(source)?)
+            } else {
+                prepare::open_cached(source)?
+            };
+            match opened {
+                Some(fd) => launch.opened.push(fd),
+                None => {
+                    launch.opened.clear();
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn open_sources_aside(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
+        let (ours, theirs) = report_pair()?;
+        let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
+        let child = prepare::open_aside(&launch.plan.sources, ends)?;
+        launch.phase = Phase::Opening;
+        launch.child = Some(child);
+        launch.sync = Some(ours);
+        self.watch_launch(slot, launch)
+    }
+
+    /// Waits for what a launch's processes say, and for their ends.
+    pub(super) fn watch_launch(&self, slot: usize, launch: &Launch) -> Result<()> {
+        let slot = slot as u32;
+        if let Some(sync) = &launch.sync {
+            self.watch.add(sync, Kind::Socket, slot)?;
+        }
+        if let Some(joiner) = &launch.joiner {
+            self.watch.add(&joiner.pidfd, Kind::Joiner, slot)?;
+        }
+        if let Some(child) = &launch.child {
+            self.watch.add(&child.pidfd, Kind::Child, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Makes cgroup and child; the journal first.
+    pub(super) fn clone_child(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
+        let container = launch.plan.ids.lines();
+        for (source, fd) in launch.plan.sources.iter().zip(launch.opened.drain(..)) {
+            let tree = prepare::detach(source, fd.as_fd(), container, &mut self.idmaps)?;
+            launch.prepared.push(tree);
+        }
+        self.make_cgroup(launch)?;
+        self.place_descriptors(launch)?;
+        let (ours, theirs) = report_pair()?;
+        let counter = self.progress.get(slot).ok_or_else(|| {
+            Error::new(ErrorCode::Internal, "find the progress counter of", "a launch")
+        })?;
+        counter.store(0, Ordering::Relaxed);
+        let progress = Progress { step: counter };
+        let into = launch.cgroup.as_ref().and_then(Cgroup::v2_dir_fd);
+        let (plan, prepared) = (&launch.plan, &launch.prepared);
+        let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
+        launch.phase = Phase::SettingUp;
+        if plan.joins() > 0 {
+            let joiner = clone::clone3(0, None, || {
+                child::join(plan, prepared, into, ends.alone(), &progress)
+            })
+            .map_err(hints::clone_error)?;
+            launch.joiner = Some(joiner);
+            launch.sync = Some(ours);
+            return self.watch_launch(slot, launch);
+        }
+        let child = clone::clone3(plan.clone_flags, into, || {
+            child::run(plan, prepared, ends.alone(), &progress)
+        })
+        .map_err(hints::clone_error)?;
+        drop(theirs);
+        launch.child = Some(child);
+        launch.sync = Some(ours);
+        self.equip_child(slot, launch)?;
+        self.watch_launch(slot, launch)
+    }
+
+    /// What only the parent can do to the child: first the id maps, which it waits for at once,
+    /// then what it needs before it gives up its privileges.
+    pub(super) fn equip_child(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
+        let Some(child) = &launch.child else { return Ok(()) };
+        limits::apply_oom_score(child.pid, &launch.plan)?;
+        match &launch.plan.ids {
+            IdPlan::Parent(lines) => {
+                ids::write_maps(child.pid, lines)?;
+                say(launch)?;
+            }
+            IdPlan::Helper(lines) => {
+                let helper = ids::start_map_helper(child.pid, lines)?;
+                self.watch.add(helper.pidfd(), Kind::MapHelper, slot as u32)?;
+                launch.map_helper = Some(helper);
+            }
+            IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
+        }
+        limits::raise(child.pid, &launch.plan)?;
+        if let Some(journal) = &mut self.journal {
+            journal.process(launch.id, child.pid, child.pidfd.as_fd())?;
+        }
+        // The helper's end says both words.
+        if launch.map_helper.is_none() { say(launch) } else { Ok(()) }
+    }
+
+    pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
+        let linux = launch.request.spec.linux.as_ref();
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
+        let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
+        let devices_listed = spec.lists_devices();
+        let wanted = launch.request.cgroup.mode != CgroupMode::None;
+        let paths = match &self.hierarchies {
+            Some(hierarchies) if wanted => hierarchies.planned_paths(&spec),
+            _ => Vec::new(),
+        };
+        if self.journal.is_none() {
+            self.journal = Some(Journal::open(&self.state_directory)?);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.begin(launch.id, &paths)?;
+            launch.journaled = true;
+        }
+        launch.cgroup = match &self.hierarchies {
+            Some(hierarchies) if wanted => hierarchies.create(&spec)?,
+            _ => {
+                spec.refuse_limits()?;
+                None
+            }
+        };
+        if devices_listed && !launch.cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
+            launch.plan.forbid_devices();
+        }
+        if let Some(cgroup) = &launch.cgroup {
+            launch.plan.cgroup_procs = cgroup.attach_fds().iter().map(AsRawFd::as_raw_fd).collect();
+        }
+        Ok(())
+    }
+
+    /// Fills in which descriptor becomes which.
+    pub(super) fn place_descriptors(&self, launch: &mut Launch) -> Result<()> {
+        let first_free = 3 + launch.request.preserve_fds.len() as i32;
+        let terminal = launch.request.has_terminal();
+        let mut pairs = Vec::with_capacity(3);
+        if !terminal {
+            for (target, index) in launch.request.stdio.iter().enumerate() {
+                let from = index
+                    .map_or(self.null.as_raw_fd(), |index| launch.fds[index as usize].as_raw_fd());
+                pairs.push((from, target as i32));
+            }
+        }
+        for (position, index) in launch.request.preserve_fds.iter().enumerate() {
+            pairs.push((launch.fds[*index as usize].as_raw_fd(), 3 + position as i32));
+        }
+        for (from, target) in &mut pairs {
+            // A source that is itself a target would be overwritten before its turn.
+            if *from < first_free && from != target {
+                let copy = process::duplicate_above(*from, first_free).context(
+                    ErrorCode::ResourceExhausted,
+                    "copy",
+                    "a descriptor of the program",
+                )?;
+                launch.copies.push(crate::sys::own_received(copy));
+                *from = copy;
+            }
+        }
+        let streams = pairs.iter().filter(|(_, target)| *target < 3).map(|(from, _)| *from);
+        launch.plan.pipes = streams.filter(|fd| files::is_pipe(*fd)).collect();
+        if let Some(lines) = launch.plan.ids.lines() {
+            let (uid, gid) = lines.root();
+            for pipe in &launch.plan.pipes {
+                files::give_pipe(*pipe, uid, gid);
+            }
+        }
+        for step in &mut launch.plan.steps {
+            if let Step::Descriptors(placed) = step {
+                *placed = std::mem::take(&mut pairs);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket between this process and a child: messages stay whole, and its end is seen.
+pub(super) fn report_pair() -> Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).context(
+        ErrorCode::ResourceExhausted,
+        "make socket for",
+        "the container's first process",
+    )
+}
+
+/// Tells the child that what it waits for is done: its id maps, then everything else.
+pub(super) fn say(launch: &Launch) -> Result<()> {
+    let Some(sync) = &launch.sync else { return Ok(()) };
+    match send(sync.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL) {
+        // EPIPE: it has failed already, which its report says.
+        Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(errno) => {
+            Err(Error::new(ErrorCode::Internal, "tell", "the container's first process to go on")
+                .errno(errno))
+        }
+    }
+}
