@@ -76,15 +76,26 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(path)).unwrap_or_default()
 }
 
-/// The subordinate user and group ids of a user.
-///
-/// # Errors
-/// None today: a missing file has no ranges.
-pub fn subordinate_ranges(uid: u32) -> Result<(Vec<Range>, Vec<Range>)> {
+/// The subordinate user and group ids of a user; none where the files are missing.
+#[must_use]
+pub fn subordinate_ranges(uid: u32) -> (Vec<Range>, Vec<Range>) {
     let number = uid.to_string();
-    let name = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+    let passwd = read("/etc/passwd");
+    // Not by getpwuid(3), which loads libraries of the machine's into a static executable. Who is
+    // known to a directory service only has the name of the login; a false one gains nothing, since
+    // newuidmap checks it.
+    let name = name_of(&passwd, &number).map(str::to_owned).or_else(|| std::env::var("USER").ok());
     let owners: Vec<&str> = name.as_deref().into_iter().chain([number.as_str()]).collect();
-    Ok((of(&read("/etc/subuid"), &owners), of(&read("/etc/subgid"), &owners)))
+    (of(&read("/etc/subuid"), &owners), of(&read("/etc/subgid"), &owners))
+}
+
+/// The name of a user id in a text such as /etc/passwd's, `passwd(5)`.
+fn name_of<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(uid)).then_some(name)
+    })
 }
 
 /// The ids for containers of root's: what `/etc/subuid` and `/etc/subgid` give to `root` or
@@ -151,6 +162,14 @@ mod tests {
         let ours = Range { start: uid, count: pool.blocks() * BLOCK };
         assert!(!ours.overlaps(Range { start: SEARCH_FROM, count: 10 }));
         assert!(!ours.overlaps(Range { start: 1_946_157_056, count: 1 }));
+    }
+
+    #[test]
+    fn a_user_is_named_by_the_id_in_the_third_field() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\n1000:x:7:7::/:\nalice:x:1000:1000::/home:/bin/sh\n";
+        assert_eq!(name_of(passwd, "1000"), Some("alice"));
+        assert_eq!(name_of(passwd, "1001"), None);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Ids of a new user namespace: which map, and who writes it.
 
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::{getegid, geteuid};
 
 use super::request::{IdMappingSource, LaunchRequest};
@@ -119,11 +122,12 @@ fn set(status: &str, name: &str) -> u64 {
 
 /// The ranges that containers of this process use, one each while free ones remain.
 ///
-/// A range is reserved against other processes of ours by an abstract Unix socket of its name: the
-/// kernel frees it with the process, so nothing is left to tidy.
+/// A range is reserved against other processes of ours by a lock on one byte of a file that only
+/// root can open: the kernel frees it with the process, so nothing is left to tidy. (An abstract
+/// socket's name would do that too, but any user of the machine could take all the names.)
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
-    pool: Option<IdPool>,
+    pool: Option<(IdPool, File)>,
     held: Vec<HeldRange>,
 }
 
@@ -131,26 +135,23 @@ pub(super) struct Ranges {
 struct HeldRange {
     block: u32,
     users: u32,
-    _reservation: OwnedFd,
 }
 
 impl Ranges {
     /// A range for one container. Shared with another container only once none is free.
     pub(super) fn take(&mut self) -> Result<(u32, MapLines)> {
-        if self.pool.is_none() {
-            self.pool = Some(subids::root_pool()?);
-        }
-        let pool = self.pool.as_ref().ok_or_else(|| {
-            Error::new(ErrorCode::IdMapping, "find an id range for", "the container")
-        })?;
+        let (pool, locks) = match &mut self.pool {
+            Some(found) => found,
+            None => self.pool.insert((subids::root_pool()?, open_locks()?)),
+        };
         let block = match self.held.iter_mut().find(|held| held.users == 0) {
             Some(held) => {
                 held.users = 1;
                 held.block
             }
-            None => match reserve(pool, &self.held) {
-                Some((block, reservation)) => {
-                    self.held.push(HeldRange { block, users: 1, _reservation: reservation });
+            None => match reserve(pool, locks, &self.held) {
+                Some(block) => {
+                    self.held.push(HeldRange { block, users: 1 });
                     block
                 }
                 None => {
@@ -177,23 +178,34 @@ impl Ranges {
     }
 }
 
-fn reserve(pool: &IdPool, held: &[HeldRange]) -> Option<(u32, OwnedFd)> {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
-    use std::os::fd::AsRawFd;
-    for block in 0..pool.blocks() {
-        if held.iter().any(|held| held.block == block) {
-            continue;
-        }
-        let (uid, _) = pool.block(block);
-        let name = format!("minictr-ids-{uid}");
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).ok()?;
-        let address = UnixAddr::new_abstract(name.as_bytes()).ok()?;
-        if bind(socket.as_raw_fd(), &address).is_ok() {
-            return Some((block, socket));
-        }
-    }
-    None
+/// The file whose bytes stand for user ids. It holds nothing and stays.
+fn open_locks() -> Result<File> {
+    let directory = crate::state::default_directory();
+    crate::state::ensure_private_directory(&directory)?;
+    let path = directory.join("ids");
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .context(ErrorCode::IdMapping, "open", format!("`{}`", path.display()))
+}
+
+/// Locks the first free range, `fcntl(2)` (open file description locks).
+fn reserve(pool: &IdPool, locks: &File, held: &[HeldRange]) -> Option<u32> {
+    (0..pool.blocks()).filter(|block| held.iter().all(|held| held.block != *block)).find(|block| {
+        let (uid, _) = pool.block(*block);
+        let range = libc::flock {
+            l_type: libc::F_WRLCK as i16,
+            l_whence: libc::SEEK_SET as i16,
+            l_start: i64::from(uid),
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(locks, FcntlArg::F_OFD_SETLK(&range)).is_ok()
+    })
 }
 
 /// Makes a user namespace with a map, for idmapped mounts to refer to, and returns its handle.
@@ -305,7 +317,7 @@ pub(super) fn choose(
 
 /// The caller as root, then its subordinate ids.
 fn subordinate(caller: &Caller) -> Result<MapLines> {
-    let (uids, gids) = subids::subordinate_ranges(caller.euid)?;
+    let (uids, gids) = subids::subordinate_ranges(caller.euid);
     let map = |own: u32, ranges: &[subids::Range]| {
         let mut lines = vec![IdMapping { container_id: 0, host_id: own, size: 1 }];
         let mut next = 1u32;
@@ -395,5 +407,23 @@ impl MapHelper {
     pub(super) fn end(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_reserve_different_ranges() {
+        let path = std::env::temp_dir().join(format!("minictr-test-ids-{}", std::process::id()));
+        let open = || File::create(&path).unwrap();
+        let pool = subids::root_pool().unwrap();
+        let (first, second) = (open(), open());
+        assert_eq!(reserve(&pool, &first, &[]), Some(0));
+        assert_eq!(reserve(&pool, &second, &[]), Some(1).filter(|block| *block < pool.blocks()));
+        drop(first);
+        assert_eq!(reserve(&pool, &second, &[HeldRange { block: 1, users: 1 }]), Some(0));
+        std::fs::remove_file(path).unwrap();
     }
 }
