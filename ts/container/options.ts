@@ -18,6 +18,7 @@ export interface BindMount {
   recursive?: boolean;
   /** Options of mount(8) besides; they override the defaults `'nosuid'` and `'nodev'`. */
   options?: readonly string[];
+  tmpfs?: never;
 }
 
 /** Memory as a directory. */
@@ -32,6 +33,7 @@ export interface TmpfsMount {
         /** Options of mount(8) besides, such as `'exec'`. */
         options?: readonly string[];
       };
+  bind?: never;
 }
 
 /** What is mounted at a path of the container: a host path, or one of the two objects. */

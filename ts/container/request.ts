@@ -397,7 +397,7 @@ function specMount(target: string, mount: Mount): SpecMount {
       'keys of `mounts` are paths in the container',
     );
   }
-  if (typeof mount === 'object' && 'tmpfs' in mount) {
+  if (typeof mount === 'object' && mount.tmpfs !== undefined) {
     const settings = mount.tmpfs === true ? {} : mount.tmpfs;
     return {
       destination: target,

@@ -3,6 +3,7 @@
  */
 import type { RunOptions } from './options.js';
 import { ContainerProcess } from './process.js';
+import type { Known } from './types.js';
 
 /**
  * Runs a program in a new container and gives one value that is both a promise of its result and
@@ -16,11 +17,11 @@ import { ContainerProcess } from './process.js';
 export function run<const Options extends RunOptions>(
   file: string,
   args: readonly string[],
-  options: Options,
+  options: Options & Known<Options>,
 ): ContainerProcess<Options>;
 export function run<const Options extends RunOptions>(
   file: string,
-  options: Options,
+  options: Options & Known<Options>,
 ): ContainerProcess<Options>;
 export function run<const Options extends RunOptions>(
   file: string,

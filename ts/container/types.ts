@@ -3,7 +3,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 
-import type { RunOptions } from './options.js';
+import type { BindMount, Limits, RunOptions, Security, TmpfsMount } from './options.js';
 import type { RunResult } from './result.js';
 
 /** The type of an option; undefined where it isn't there. */
@@ -71,3 +71,23 @@ export type OutputStreamOf<
   : Name extends 'stderr'
     ? Unless<Chosen<Options, 'tty'>, Terminal, Piped<Chosen<Options, Name>, Readable>>
     : Piped<Chosen<Options, Name>, Readable>;
+
+type KeysOf<Type> = Type extends unknown ? keyof Type : never;
+
+/** Names that are computed are known at run time alone, and looked at there. */
+type NoOthers<Given, Type> = string extends keyof Given
+  ? unknown
+  : { readonly [Name in Exclude<keyof Given, KeysOf<Type>>]?: never };
+
+/**
+ * Refuses names that no option has: inference takes them by itself, and a misspelt limit would be no
+ * limit.
+ */
+export type Known<Options> = NoOthers<Options, RunOptions> &
+  (Options extends { limits: infer Given } ? { limits: NoOthers<Given, Limits> } : unknown) &
+  (Options extends { security: infer Given } ? { security: NoOthers<Given, Security> } : unknown) &
+  (Options extends { mounts: infer Given }
+    ? { mounts: { readonly [Target in keyof Given]: KnownMount<Given[Target]> } }
+    : unknown);
+
+type KnownMount<Given> = Given extends string ? unknown : NoOthers<Given, BindMount | TmpfsMount>;

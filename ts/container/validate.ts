@@ -9,11 +9,13 @@ import { Readable } from 'node:stream';
 import { invalid, type MinictrError } from '../errors.js';
 import type { ForegroundOptions } from './foreground.js';
 import type {
+  BindMount,
   ContainerOptions,
   Limits,
   Security,
   StreamRunOptions,
   TerminalRunOptions,
+  TmpfsMount,
 } from './options.js';
 import { signalNumber } from './result.js';
 
@@ -21,7 +23,9 @@ import { signalNumber } from './result.js';
 type Check = readonly [is: string, holds: (value: unknown) => boolean];
 
 /** A check for each option of a type: none can be forgotten. */
-type Checks<Options> = Readonly<Record<keyof Required<Options>, Check>>;
+type Checks<Options> = {
+  readonly [Name in keyof Options as Required<Options>[Name] extends never ? never : Name]-?: Check;
+};
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -37,7 +41,7 @@ const isMount = (mount: unknown): boolean => {
   if (typeof mount === 'string') return true;
   if (!isObject(mount)) return false;
   const { bind, tmpfs } = mount as { bind?: unknown; tmpfs?: unknown };
-  return bind === undefined ? tmpfs === true || isObject(tmpfs) : typeof bind === 'string';
+  return (bind === undefined) !== (tmpfs === undefined);
 };
 
 const name: Check = ['a name or a number', isName];
@@ -110,6 +114,24 @@ const SECURITY: Checks<Security> = {
   unmask: list,
 };
 
+const BIND: Checks<BindMount> = {
+  bind: text,
+  readonly: flag,
+  propagation: text,
+  recursive: flag,
+  options: list,
+};
+
+const TMPFS: Checks<TmpfsMount> = {
+  tmpfs: ['true or an object', (value) => value === true || isObject(value)],
+};
+
+const TMPFS_SETTINGS: Checks<Exclude<TmpfsMount['tmpfs'], true>> = {
+  size,
+  mode: number,
+  options: list,
+};
+
 const FOREGROUND: Checks<ForegroundOptions> = {
   ...CONTAINER,
   tty: flag,
@@ -118,7 +140,7 @@ const FOREGROUND: Checks<ForegroundOptions> = {
   jsonErrors: flag,
 };
 
-const RUN: Checks<StreamRunOptions & TerminalRunOptions> = {
+const RUN: Checks<Omit<StreamRunOptions, 'tty'> & Omit<TerminalRunOptions, 'all'>> = {
   ...CONTAINER,
   tty: [
     'true, false or { columns, rows }',
@@ -174,9 +196,15 @@ function unknown(option: string, last: string, known: readonly string[]): Minict
   return invalid('use option', `\`${option}\`: there is no such option`, hint);
 }
 
-function checkParts({ limits, security }: ContainerOptions): void {
+function checkParts({ limits, mounts, security }: ContainerOptions): void {
   if (limits !== undefined) check(limits, LIMITS, 'limits.');
   if (security !== undefined) check(security, SECURITY, 'security.');
+  for (const [target, mount] of Object.entries(mounts ?? {})) {
+    if (typeof mount === 'string') continue;
+    const within = `mounts['${target}'].`;
+    check(mount, mount.tmpfs === undefined ? BIND : TMPFS, within);
+    if (isObject(mount.tmpfs)) check(mount.tmpfs, TMPFS_SETTINGS, `${within}tmpfs.`);
+  }
 }
 
 /** Refuses options of `runForeground()` that mean nothing. Throws a `MinictrError`. */
