@@ -2,57 +2,28 @@
  * A container under way: a promise of its result and the live process in one value.
  */
 import { closeSync } from 'node:fs';
-import { constants } from 'node:os';
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 
 import { invalid, MinictrError } from '../errors.js';
 import * as native from '../native.js';
+import { resultOf } from './ending.js';
 import { explainMissing } from './explain.js';
 import { forward } from './forward.js';
+import { Input, nowhere } from './input.js';
 import type { OutputTarget, RunOptions } from './options.js';
-import { Output } from './output.js';
+import { type OutputName, Outputs } from './outputs.js';
 import { launchRequest } from './request.js';
-import { describeSignal, ProgramError, type RunResult, signalNumber } from './result.js';
+import { ProgramError, signalNumber } from './result.js';
+import { type Stats, StatsRequests } from './stats.js';
 import { NULL, openStdio, type Stdio } from './stdio.js';
 import { Terminal } from './tty.js';
 import type { InputStreamOf, OutputStreamOf, ResultOf } from './types.js';
 import { checkRunOptions } from './validate.js';
 
-/** What the kernel accounts for a running container; undefined where this machine doesn't. */
-export interface Stats {
-  /** Memory in use, bytes. */
-  memoryBytes: number | undefined;
-  /** Most memory at one time, bytes. */
-  memoryPeakBytes: number | undefined;
-  /** The limit, bytes; undefined when unlimited. */
-  memoryLimitBytes: number | undefined;
-  /** CPU time of all processes, microseconds. */
-  cpuUsageUs: number | undefined;
-  /** Of it in user mode. */
-  cpuUserUs: number | undefined;
-  /** Of it in the kernel. */
-  cpuSystemUs: number | undefined;
-  /** Processes and threads. */
-  pids: number | undefined;
-  /** The limit on them. */
-  pidsLimit: number | undefined;
-  /** Processes killed for want of memory. */
-  oomKills: number | undefined;
-}
-
-const MAX_BUFFER = 100_000_000;
-
 /** Exit status of shells and loaders for what isn't there. */
 const NOT_FOUND = 127;
-
-/** What decides about a result's shape. */
-interface Settings {
-  encoding: 'utf8' | 'buffer';
-  lines: boolean;
-  strip: boolean;
-  collect: [boolean, boolean];
-}
 
 /**
  * A program in a container. Await it for its result; use it while it runs.
@@ -70,8 +41,6 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
 
   #pid: number | undefined;
   #launch = -1;
-  #stdin: Writable | undefined;
-  #stdinFd = -1;
   #terminal: Terminal | undefined;
   #exit: native.NativeExit | undefined;
   #failure: MinictrError | undefined;
@@ -82,20 +51,18 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   #lost: MinictrError | undefined;
   #explained = false;
   #hint: string | undefined;
-  #all: Readable | undefined;
   #isCanceled = false;
   #isMaxBuffer = false;
   #open = 0;
   #done = false;
   #removeAbortListener: (() => void) | undefined;
-  #nextToken = 1;
   readonly #begun = performance.now();
   readonly #promise: Promise<ResultOf<Options>>;
-  readonly #outputs: [Output, Output, Output];
-  readonly #settings: Settings;
+  readonly #input = new Input((error) => this.#break("Program's input couldn't be read", error));
+  readonly #outputs: Outputs;
+  readonly #stats = new StatsRequests();
   readonly #args: readonly string[];
   readonly #options: Options;
-  readonly #waiting = new Map<number, [(stats: Stats) => void, (error: unknown) => void]>();
   #resolve!: (result: ResultOf<Options>) => void;
   #reject!: (error: unknown) => void;
   #resolveStarted!: (pid: number) => void;
@@ -115,20 +82,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     });
     // Whoever awaits the result alone must not be told twice.
     this.started.catch(() => {});
-    const keep = options.buffer ?? true;
-    const limit = options.maxBuffer ?? MAX_BUFFER;
-    const excess = (): void => this.#exceeded();
-    this.#outputs = [
-      new Output(limit, keep, excess),
-      new Output(limit, keep, excess),
-      new Output(limit * 2, keep && options.all === true, excess),
-    ];
-    this.#settings = {
-      encoding: options.encoding ?? 'utf8',
-      lines: options.lines ?? false,
-      strip: options.stripFinalNewline ?? true,
-      collect: [true, true],
-    };
+    this.#outputs = new Outputs(options, () => this.#exceeded());
     let streams: [Readable | undefined, Readable | undefined];
     try {
       checkRunOptions(args, options);
@@ -168,21 +122,18 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
       for (const fd of stdio.opened) closeSync(fd);
     }
     this.#launch = launched.launch;
-    this.#stdinFd = launched.stdin;
+    this.#input.connect(launched.stdin);
     this.#watchSignal(options.signal);
     if (terminal) {
       this.#terminal = new Terminal();
-      this.#settings.collect = [true, false];
-      this.#follow(this.#terminal, 0, undefined);
-      this.#stdin = this.#terminal;
-      this.#feed(options.input);
+      this.#follow(this.#terminal, 'stdout');
+      this.#input.use(this.#terminal);
+      this.#input.feed(options.input);
       return [this.#terminal, undefined];
     }
-    const piped = (target: OutputTarget = 'pipe'): boolean => target === 'pipe';
-    this.#settings.collect = [piped(options.stdout), piped(options.stderr)];
-    const stdout = this.#attach(launched.stdout, 0, options.stdout);
-    const stderr = this.#attach(launched.stderr, 1, options.stderr);
-    this.#feed(options.input ?? this.#inputStream());
+    const stdout = this.#attach(launched.stdout, 'stdout', options.stdout);
+    const stderr = this.#attach(launched.stderr, 'stderr', options.stderr);
+    this.#input.feed(options.input ?? this.#inputStream());
     return [stdout, stderr];
   }
 
@@ -194,8 +145,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
       stdout = 'pipe',
       stderr = 'pipe',
     }: RunOptions = this.#options;
-    if (stdin === 'pipe')
-      this.#stdin = new Writable({ write: (_chunk, _encoding, done) => done() });
+    if (stdin === 'pipe') this.#input.use(nowhere());
     const empty = (target: OutputTarget): Readable | undefined =>
       target === 'pipe' ? Readable.from([]) : undefined;
     return [empty(stdout), tty === false ? empty(stderr) : undefined];
@@ -208,22 +158,26 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   /** A stream given as `stdin` that has no descriptor of its own. */
   #inputStream(): Readable | undefined {
     const { stdin } = this.#options;
-    return stdin instanceof Readable && this.#stdinFd !== -1 ? stdin : undefined;
+    return stdin instanceof Readable && this.#input.isPiped ? stdin : undefined;
   }
 
   /** Our end of an output's pipe; for the caller, unless it goes on to a stream of the caller's. */
-  #attach(fd: number, index: 0 | 1, target: OutputTarget | undefined): Readable | undefined {
+  #attach(
+    fd: number,
+    name: 'stdout' | 'stderr',
+    target: OutputTarget | undefined,
+  ): Readable | undefined {
     if (fd === -1) return undefined;
     const stream = new Socket({ fd, readable: true, writable: false });
     if (!(target instanceof Writable)) {
-      this.#follow(stream, index, this.#options.all ? this.#outputs[2] : undefined);
+      this.#follow(stream, name);
       return stream;
     }
     this.#open += 1;
     forward(stream, target, (error) => {
       this.#open -= 1;
       if (error === undefined) this.#settle();
-      else this.#break(`Program's ${index === 0 ? 'stdout' : 'stderr'} couldn't be written`, error);
+      else this.#break(`Program's ${name} couldn't be written`, error);
     });
     return undefined;
   }
@@ -237,27 +191,12 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     this.#settle();
   }
 
-  #follow(stream: Readable, index: 0 | 1, also: Output | undefined): void {
+  #follow(stream: Readable, name: 'stdout' | 'stderr'): void {
     this.#open += 1;
-    this.#outputs[index].follow(stream, also, () => {
+    this.#outputs.follow(stream, name, () => {
       this.#open -= 1;
       this.#settle();
     });
-  }
-
-  #feed(input: string | Uint8Array | Readable | undefined): void {
-    if (input === undefined) return;
-    const stdin = this.#input();
-    if (stdin === undefined) return;
-    if (!(input instanceof Readable)) {
-      stdin.end(input);
-      return;
-    }
-    input.once('error', (error) => this.#break("Program's input couldn't be read", error));
-    // A stream that is destroyed has no end: what was read of it is all.
-    input.once('close', () => stdin.end());
-    if (input.destroyed) stdin.end();
-    else input.pipe(stdin);
   }
 
   #watchSignal(signal: AbortSignal | undefined): void {
@@ -294,18 +233,12 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
         this.#failure = this.#lost;
         this.#ended();
         break;
-      case 'stats': {
-        const waiting = this.#waiting.get(event.token);
-        this.#waiting.delete(event.token);
-        waiting?.[0](statsOf(event.stats));
+      case 'stats':
+        this.#stats.answer(event.token, event.stats);
         break;
-      }
-      case 'requestFailed': {
-        const waiting = this.#waiting.get(event.token);
-        this.#waiting.delete(event.token);
-        waiting?.[1](new MinictrError(event.error));
+      case 'requestFailed':
+        this.#stats.refuse(event.token, new MinictrError(event.error));
         break;
-      }
     }
   }
 
@@ -325,19 +258,8 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   #ended(): void {
     this.#removeAbortListener?.();
     if (this.#pid === undefined) this.#terminal?.abandon();
-    if (this.#stdin === undefined && this.#stdinFd !== -1) closeSync(this.#stdinFd);
-    else if (this.#stdin !== this.#terminal) this.#stdin?.destroy();
-    this.#stdinFd = -1;
-    for (const [, reject] of this.#waiting.values()) {
-      reject(
-        new MinictrError({
-          code: 'WRONG_STATE',
-          operation: 'find running container:',
-          object: 'it has ended',
-        }),
-      );
-    }
-    this.#waiting.clear();
+    this.#input.end();
+    this.#stats.end();
     this.#settle();
   }
 
@@ -365,7 +287,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
       return;
     }
     this.#done = true;
-    for (const output of this.#outputs) output.end();
+    this.#outputs.end();
     // Our own abort of a start isn't what went wrong.
     const ours =
       this.#failure?.code === 'ABORTED' && (this.#isCanceled || this.#broken !== undefined);
@@ -390,75 +312,28 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   }
 
   #result(): ResultOf<Options> {
-    const exit = this.#exit;
-    const [signal, description] =
-      exit?.signal == null ? [undefined, undefined] : describeSignal(exit.signal);
-    const [stdout, stderr] = [this.#collected(0), this.#collected(1)];
-    const result: RunResult<unknown> = {
-      command: this.#args.join(' '),
-      escapedCommand: this.#args.map(escape).join(' '),
-      exitCode: exit?.code ?? undefined,
-      signal,
-      signalDescription: description,
-      stdout,
-      stderr,
-      all:
-        this.#options.all && this.#options.buffer !== false
-          ? this.#shape(this.#outputs[2])
-          : undefined,
-      durationMs: exit === undefined ? performance.now() - this.#begun : exit.durationUs / 1000,
-      failed:
-        exit?.code !== 0 ||
-        exit.timedOut ||
-        this.#isMaxBuffer ||
-        this.#isCanceled ||
-        this.#broken !== undefined,
-      timedOut: exit?.timedOut ?? false,
+    const result = resultOf({
+      args: this.#args,
+      exit: this.#exit,
+      elapsedMs: performance.now() - this.#begun,
       isCanceled: this.#isCanceled,
       isMaxBuffer: this.#isMaxBuffer,
-      isTerminated: signal !== undefined,
-      oomKilled: exit?.oomKilled ?? false,
-      cpuTimeExceeded: exit?.cpuTimeExceeded ?? false,
-      usage: {
-        cpuUserMs: (exit?.cpuUserUs ?? 0) / 1000,
-        cpuSystemMs: (exit?.cpuSystemUs ?? 0) / 1000,
-        peakMemoryBytes: exit?.peakMemoryBytes ?? 0,
-      },
-    };
+      isBroken: this.#broken !== undefined,
+      stdout: this.#outputs.collected('stdout'),
+      stderr: this.#outputs.collected('stderr'),
+      all: this.#outputs.collected('all'),
+    });
     // The same decisions as `ResultOf` takes, at run time.
     return result as ResultOf<Options>;
   }
 
   /** A program that its own loader couldn't start ended with the status of one that isn't there. */
   async #explain(): Promise<void> {
-    const stderr = this.#settings.collect[1] && this.#options.buffer !== false;
-    const complaint = stderr ? this.#outputs[1].bytes().toString() : undefined;
+    const complaint = this.#outputs.complaint();
     const error = await explainMissing(this.#args[0] ?? '', this.#options, complaint);
     this.#hint = error?.hint;
     this.#cause ??= error;
     this.#settle();
-  }
-
-  #collected(index: 0 | 1): unknown {
-    const wanted = this.#settings.collect[index] && (this.#options.buffer ?? true);
-    return wanted ? this.#shape(this.#outputs[index]) : undefined;
-  }
-
-  #shape(output: Output): string | string[] | Uint8Array {
-    const { encoding, lines, strip } = this.#settings;
-    let data = output.bytes();
-    if (encoding === 'buffer') {
-      if (strip && data.at(-1) === 10) data = data.subarray(0, data.at(-2) === 13 ? -2 : -1);
-      return data;
-    }
-    let text = data.toString();
-    if (lines) {
-      const parts = text.split(/\r?\n/);
-      if (parts.at(-1) === '') parts.pop();
-      return parts;
-    }
-    if (strip) text = text.replace(/\r?\n$/, '');
-    return text;
   }
 
   /** The program's process id on the host; undefined before it was executed. */
@@ -469,23 +344,12 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   /** What the program reads; undefined where its input comes from elsewhere. */
   get stdin(): InputStreamOf<Options> {
     const { stdin = 'pipe' }: RunOptions = this.#options;
-    return (stdin === 'pipe' ? this.#input() : undefined) as InputStreamOf<Options>;
+    return (stdin === 'pipe' ? this.#input.stream : undefined) as InputStreamOf<Options>;
   }
 
   /** Both outputs as one stream, in the order in which they came; only with the option `all`. */
   get all(): OutputStreamOf<Options, 'all'> {
-    if (this.#options.all) this.#all ??= this.#outputs[2].stream();
-    return this.#all as OutputStreamOf<Options, 'all'>;
-  }
-
-  #input(): Writable | undefined {
-    if (this.#stdin === undefined && this.#stdinFd !== -1) {
-      // Made at the first use: most programs are never written to.
-      this.#stdin = new Socket({ fd: this.#stdinFd, readable: false, writable: true });
-      // EPIPE: the program has ended without reading everything, which is its right.
-      this.#stdin.on('error', () => {});
-    }
-    return this.#stdin;
+    return this.#outputs.all as OutputStreamOf<Options, 'all'>;
   }
 
   /**
@@ -509,31 +373,21 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   /** What the kernel accounts for the container now. Rejects once it has ended. */
   async stats(): Promise<Stats> {
     await this.started;
-    return new Promise((resolve, reject) => {
-      const token = this.#nextToken++;
-      this.#waiting.set(token, [resolve, reject]);
-      try {
-        native.requestStats(this.#launch, token);
-      } catch (error) {
-        this.#waiting.delete(token);
-        reject(error);
-      }
-    });
+    return this.#stats.ask(this.#launch);
   }
 
   /**
    * Lines of an output as they come, by default of `stdout`; the end throws where the result would.
    * To leave the loop leaves the container alone.
    */
-  async *iterable({ from = 'stdout' }: { from?: 'stdout' | 'stderr' | 'all' } = {}): AsyncGenerator<
+  async *iterable({ from = 'stdout' }: { from?: OutputName } = {}): AsyncGenerator<
     string,
     void,
     void
   > {
     // Told at the end of the loop, not as a rejection that nobody waits for.
     this.#promise.catch(() => {});
-    const index = { stdout: 0, stderr: 1, all: 2 }[from] as 0 | 1 | 2;
-    yield* this.#outputs[index].lines();
+    yield* this.#outputs.lines(from);
     await this.#promise;
   }
 
@@ -575,24 +429,4 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   finally(onEnd?: (() => void) | null): Promise<ResultOf<Options>> {
     return this.#promise.finally(onEnd);
   }
-}
-
-/** A word as a shell would take it. */
-function escape(word: string): string {
-  return /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-function statsOf(raw: Record<string, number | null>): Stats {
-  const value = (name: keyof Stats): number | undefined => raw[name] ?? undefined;
-  return {
-    memoryBytes: value('memoryBytes'),
-    memoryPeakBytes: value('memoryPeakBytes'),
-    memoryLimitBytes: value('memoryLimitBytes'),
-    cpuUsageUs: value('cpuUsageUs'),
-    cpuUserUs: value('cpuUserUs'),
-    cpuSystemUs: value('cpuSystemUs'),
-    pids: value('pids'),
-    pidsLimit: value('pidsLimit'),
-    oomKills: value('oomKills'),
-  };
 }
