@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -19,7 +20,7 @@ import { observe, tryInside, tryOutside, WITHOUT } from '../support/contain.js';
 import { isRoot } from '../support/host.js';
 import { watchForLeaks } from '../support/leaks.js';
 import type { ProbedDescriptor, ProbedSelf } from '../support/probe.js';
-import { attempts, newRootfs, repository } from '../support/probe.js';
+import { attempts, newRootfs, probePath, repository } from '../support/probe.js';
 import { runAsProgram } from '../support/runner.js';
 import { newFolder } from '../support/scratch.js';
 
@@ -60,6 +61,30 @@ test('a file of the host does not exist in a container, by any path', async () =
     /^ok \d+$/,
     'a file that is given is read',
   );
+});
+
+test('nothing lies under the root of a container, whatever layers it is made of', async () => {
+  const bare = newFolder('bare');
+  mkdirSync(join(bare, 'bin'));
+  copyFileSync(probePath(), join(bare, 'bin/probe'));
+  const layered = newRootfs();
+  for (const options of [
+    { rootfs: bare },
+    { rootfs: bare, overlay: true },
+    { rootfs: layered, overlay: true },
+    { rootfs: layered, mounts: { '/made/for/it': { tmpfs: true as const } } },
+  ]) {
+    const root = await tryInside(['list', '/'], options);
+    for (const path of ['/..', '/../..', '/proc/self/root/..', '/proc/self/cwd/..']) {
+      assert.equal(await tryInside(['list', path], options), root, path);
+    }
+    const mountinfo = await tryInside(['cat', '/proc/self/mountinfo'], options);
+    const roots = mountinfo.split('\n').filter((line) => line.split(' ')[4] === '/');
+    assert.equal(roots.length, 1, mountinfo);
+  }
+  const overlay = { rootfs: layered, overlay: true };
+  assert.equal(await tryInside(['create', '/../new'], overlay), 'ok');
+  assert.ok(!existsSync(join(layered, 'new')), 'what is made through `..` is thrown away too');
 });
 
 test("a container can't leave its root by chroot", async () => {

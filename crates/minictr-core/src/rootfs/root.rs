@@ -267,17 +267,23 @@ pub fn make_root_read_only(root: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(mount::mount_setattr(root, 0, &attr)?)
 }
 
-/// Makes `root` this process's `/` and detaches the old one.
+/// Makes `root` this process's `/` and detaches the old one, with all that lay between the two.
 ///
 /// `pivot_root(".", ".")` stacks the old root on the new one's `/`, so no directory of the rootfs
-/// is needed for it, and the detach takes it away again, `pivot_root(2)`.
+/// is needed for it, `pivot_root(2)`. What the new root was attached over, a rootfs under its private
+/// layer, comes along on top of the old root, and a detach takes only the topmost. Whatever is left
+/// there would be what `/..` leads to.
 ///
 /// # Errors
 /// EINVAL on an initramfs root, where pivot_root can't work.
 pub fn enter(root: BorrowedFd<'_>) -> Result<(), Fault> {
     fchdir(root)?;
     pivot_root(c".", c".")?;
-    nix::mount::umount2(c".", MntFlags::MNT_DETACH)?;
+    let new = mount::mount_id(root, c"")?;
+    // `..` of a root stays there and then goes to the top of what is mounted on it.
+    while mount::mount_id(root, c"/..")? != new {
+        nix::mount::umount2(c".", MntFlags::MNT_DETACH)?;
+    }
     nix::unistd::chdir(c"/")?;
     Ok(())
 }

@@ -220,3 +220,36 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, flags: u32, attr: &MountAttr) -> Res
     })
     .map(drop)
 }
+
+/// The number of the mount that `path` of `dir` is on, for as long as it is mounted; the empty path
+/// is the descriptor's own. `statx(2)`, `STATX_MNT_ID`.
+///
+/// # Errors
+/// Those of `statx(2)`; ENOSYS before Linux 5.8.
+pub fn mount_id(dir: BorrowedFd<'_>, path: &CStr) -> Result<u64, Errno> {
+    const AT_NO_AUTOMOUNT: u32 = 0x800;
+    const STATX_MNT_ID: u32 = 0x1000;
+    /// `struct statx`, as its number of 64-bit words, and the word of `stx_mnt_id`.
+    const WORDS: usize = 32;
+    const MNT_ID: usize = 18;
+    let mut found = [0u64; WORDS];
+    // SAFETY: path is NUL-terminated, and found is as large and as aligned as `struct statx`; both
+    // outlive the call.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+            STATX_MNT_ID,
+            found.as_mut_ptr(),
+        )
+    })?;
+    // The first 32-bit word is `stx_mask`, what the kernel filled in.
+    let mut mask = [0u8; 4];
+    mask.copy_from_slice(&found[0].to_ne_bytes()[..4]);
+    if u32::from_ne_bytes(mask) & STATX_MNT_ID == 0 {
+        return Err(Errno::ENOSYS);
+    }
+    Ok(found[MNT_ID])
+}
