@@ -76,7 +76,7 @@ describe('installed from tarballs', { skip: platform === undefined && 'not built
     const { stdout } = finish(folder, 'npx', ['--no-install', 'minictr', 'run', './hello']);
     assert.equal(stdout, 'Hello from the container!\n');
     const oci = finish(folder, 'npx', ['--no-install', 'minictr-oci', '--version']);
-    assert.match(oci.stdout, /^minictr-oci \d+/);
+    assert.match(oci.stdout, /^minictr-oci version \d+/);
   });
 
   test('they do so when every file has lost its execute bit', () => {

@@ -67,6 +67,12 @@ impl CapabilitySet {
         })
     }
 
+    /// Every capability that this crate has a name for and the running kernel has.
+    #[must_use]
+    pub fn known() -> Self {
+        Self(last_cap_mask() & ((1 << NAMES.len()) - 1))
+    }
+
     /// One bit for each number.
     #[must_use]
     pub fn bits(self) -> u64 {

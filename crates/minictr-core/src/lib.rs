@@ -8,6 +8,8 @@ pub mod capabilities;
 pub mod cgroups;
 pub mod diagnose;
 pub mod error;
+pub mod features;
+pub mod lifecycle;
 pub mod namespaces;
 pub mod rootfs;
 pub mod seccomp;
@@ -22,8 +24,14 @@ pub mod sys;
 #[must_use]
 pub fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
-    match option_env!("MINICTR_COMMIT") {
+    match commit() {
         Some(commit) => format!("{version} (core {commit})"),
         None => version.to_owned(),
     }
+}
+
+/// The commit of [`version`]'s sources, where the build knows it.
+#[must_use]
+pub fn commit() -> Option<&'static str> {
+    option_env!("MINICTR_COMMIT")
 }

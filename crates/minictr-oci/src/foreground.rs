@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
+use minictr_core::lifecycle::{Prepared, Runtime};
 use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
 use minictr_core::sys::{self, process};
 use nix::sys::signal::{SigSet, Signal};
@@ -52,8 +53,6 @@ const FORWARDED: &[Signal] = &[
 pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8> {
     process::reset_signals();
     let terminal = request.launch.has_terminal();
-    let timeout_ms = request.launch.timeout_ms;
-    let cpu_time_ms = request.launch.cpu_time_ms;
     let mut fds = Vec::with_capacity(3 + preserved.len());
     for fd in 0..3u32 {
         request.launch.stdio[fd as usize] = None;
@@ -70,41 +69,69 @@ pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8
     request.launch.preserve_fds = (0..preserved.len()).map(|at| (fds.len() + at) as u32).collect();
     fds.extend(preserved);
 
+    let limits = (request.launch.timeout_ms, request.launch.cpu_time_ms);
+    let relay = terminal.then(|| Relay::new(request.interactive));
     let mut supervisor = Supervisor::new()?;
+    let exit = watch(&mut supervisor, request.launch, fds, relay, |_, _| Ok(()))?;
+    Ok(status(&exit, limits.0, limits.1))
+}
+
+/// Runs what the runtime has made ready to its end, and returns the exit status, as [`run`] does.
+/// A container is deleted then, unless it is to be kept.
+pub(crate) fn run_prepared(prepared: Prepared, runtime: &Runtime, keep: bool) -> Result<u8> {
+    process::reset_signals();
+    let Prepared { mut supervisor, request, fds, owner } = prepared;
+    let relayed = request.has_terminal() && !owner.hands_terminal_over();
+    let relay = relayed.then(|| Relay::new(true));
+    let exit = watch(&mut supervisor, request, fds, relay, |pid, fds| owner.started(pid, fds));
+    drop(supervisor);
+    let ended = owner.end(runtime, keep && exit.is_ok());
+    let status = status(&exit?, None, None);
+    ended.map(|()| status)
+}
+
+/// Launches and watches to the end. `started` is told the pid and the descriptors of the start.
+fn watch(
+    supervisor: &mut Supervisor,
+    mut request: LaunchRequest,
+    fds: Vec<OwnedFd>,
+    mut relay: Option<Relay>,
+    mut started: impl FnMut(i32, &[OwnedFd]) -> Result<()>,
+) -> Result<Exit> {
     supervisor.allow_blocking();
-    let mut relay = terminal.then(|| Relay::new(request.interactive));
     let mut mask: SigSet = FORWARDED.iter().copied().collect();
     mask.add(Signal::SIGWINCH);
     mask.thread_block().context(ErrorCode::Internal, "block", "signals")?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context(ErrorCode::ResourceExhausted, "make", "signal descriptor")?;
     supervisor.watch(signals.as_fd(), SIGNALS)?;
-    if let (Some(process), Some(relay)) = (&mut request.launch.spec.process, &relay)
+    if let (Some(process), Some(relay)) = (&mut request.spec.process, &relay)
         && process.console_size.is_none()
     {
         process.console_size = relay.size();
     }
-    supervisor.launch(LAUNCH, request.launch, fds);
+    supervisor.launch(LAUNCH, request, fds);
 
     let mut events = Vec::new();
     loop {
         for token in supervisor.wait(&mut events)? {
             match token {
-                SIGNALS => forward(&mut supervisor, &signals, relay.as_ref()),
+                SIGNALS => forward(supervisor, &signals, relay.as_ref()),
                 token => {
                     if let Some(relay) = &mut relay {
-                        relay.ready(&mut supervisor, token - RELAY)?;
+                        relay.ready(supervisor, token - RELAY)?;
                     }
                 }
             }
         }
         for emitted in events.drain(..) {
             match emitted.event {
-                Event::Started { .. } => {
+                Event::Started { pid, .. } => {
+                    started(pid, &emitted.fds)?;
                     if let (Some(relay), Some(master)) =
                         (&mut relay, emitted.fds.into_iter().nth(1))
                     {
-                        relay.connect(&mut supervisor, master, RELAY)?;
+                        relay.connect(supervisor, master, RELAY)?;
                     }
                 }
                 Event::Failed { error, .. } => return Err(error),
@@ -112,7 +139,7 @@ pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8
                     if let Some(mut relay) = relay.take() {
                         relay.drain();
                     }
-                    return Ok(status(&exit, timeout_ms, cpu_time_ms));
+                    return Ok(exit);
                 }
                 Event::Stats { .. } | Event::RequestFailed { .. } => {}
             }

@@ -16,7 +16,7 @@ use crate::rootfs::paths;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(1);
 /// How deep a container may nest cgroups for us to follow.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// SIGKILL for everything in a cgroup and below, until nothing is left.
 pub(super) fn kill(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
@@ -59,13 +59,13 @@ fn kill_round(directory: BorrowedFd<'_>, depth: usize) -> usize {
     count
 }
 
-fn open(parent: BorrowedFd<'_>, name: &str) -> Result<std::os::fd::OwnedFd, Errno> {
+pub(super) fn open(parent: BorrowedFd<'_>, name: &str) -> Result<std::os::fd::OwnedFd, Errno> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     paths::open_entry(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY)
 }
 
 /// Cgroups directly below one.
-fn children(directory: BorrowedFd<'_>) -> Vec<String> {
+pub(super) fn children(directory: BorrowedFd<'_>) -> Vec<String> {
     let Ok(listing) = open(directory, ".") else { return Vec::new() };
     let Ok(mut listing) = nix::dir::Dir::from_fd(listing) else { return Vec::new() };
     listing

@@ -5,6 +5,7 @@
 //! | `detect` | which hierarchies there are, and where this process is in them |
 //! | `plan` | which controllers a container needs, and what its cgroup is called |
 //! | `v1`, `v2`, `pids` | one file a controller: limits in, accounts out |
+//! | `recorded` | cgroups that were written down: who is in them, how to join them |
 //! | `end` | killing what is in a cgroup, and removing it |
 //!
 //! Hierarchies are looked for once per process. On a hybrid machine each controller is used where it
@@ -15,6 +16,7 @@ mod end;
 mod files;
 mod pids;
 mod plan;
+mod recorded;
 mod stats;
 mod v1;
 mod v2;
@@ -34,6 +36,7 @@ use detect::Hierarchy;
 pub use end::remove_leftover;
 pub use plan::CgroupSpec;
 use plan::Controller;
+pub use recorded::{Joinable, joinable, processes};
 pub use stats::*;
 
 /// The hierarchies of this machine, as this process sees them.

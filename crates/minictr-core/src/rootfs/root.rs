@@ -288,6 +288,20 @@ pub fn enter(root: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Makes `root` this process's `/` without `pivot_root(2)`: moved over the old one, which stays
+/// below it, out of reach of paths.
+///
+/// # Errors
+/// Those of `mount(2)` and `chroot(2)`.
+pub fn enter_moved(root: BorrowedFd<'_>) -> Result<(), Fault> {
+    let none: Option<&CStr> = None;
+    fchdir(root)?;
+    nix::mount::mount(Some(c"."), c"/", none, MsFlags::MS_MOVE, none)?;
+    nix::unistd::chroot(c".")?;
+    nix::unistd::chdir(c"/")?;
+    Ok(())
+}
+
 /// Sets the propagation of the new `/`, for engines that ask for one.
 ///
 /// # Errors

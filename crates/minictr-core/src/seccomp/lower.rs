@@ -122,30 +122,60 @@ const LOG: u32 = 0x7ffc_0000;
 const TRACE: u32 = 0x7ff0_0000;
 const NOTIFY: u32 = 0x7fc0_0000;
 
-fn error(what: &str, name: &str, known: &str) -> Error {
-    Error::new(ErrorCode::Seccomp, "compile seccomp profile:", format!("unknown {what} `{name}`"))
-        .hint(format!("it is one of {known}"))
+/// `SCMP_ACT_…` and what the kernel is told.
+pub(super) const ACTIONS: &[(&str, u32)] = &[
+    ("SCMP_ACT_ALLOW", ALLOW),
+    ("SCMP_ACT_ERRNO", 0x0005_0000),
+    ("SCMP_ACT_KILL", 0),
+    ("SCMP_ACT_KILL_PROCESS", KILL_PROCESS),
+    ("SCMP_ACT_KILL_THREAD", 0),
+    ("SCMP_ACT_LOG", LOG),
+    ("SCMP_ACT_NOTIFY", NOTIFY),
+    ("SCMP_ACT_TRACE", TRACE),
+    ("SCMP_ACT_TRAP", 0x0003_0000),
+];
+
+/// `SCMP_CMP_…`.
+pub(super) const OPERATORS: &[(&str, Operator)] = &[
+    ("SCMP_CMP_EQ", Operator::Equal),
+    ("SCMP_CMP_GE", Operator::GreaterOrEqual),
+    ("SCMP_CMP_GT", Operator::Greater),
+    ("SCMP_CMP_LE", Operator::LessOrEqual),
+    ("SCMP_CMP_LT", Operator::Less),
+    ("SCMP_CMP_MASKED_EQ", Operator::MaskedEqual),
+    ("SCMP_CMP_NE", Operator::NotEqual),
+];
+
+/// `SECCOMP_FILTER_FLAG_…`, `seccomp(2)`.
+pub(super) const FLAGS: &[(&str, u32)] = &[
+    ("SECCOMP_FILTER_FLAG_LOG", 1 << 1),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", 1 << 2),
+    ("SECCOMP_FILTER_FLAG_TSYNC", 1),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 1 << 5),
+];
+
+/// `SCMP_ARCH_…` that give code.
+pub(super) const ARCHITECTURES: &[(&str, Arch)] = &[
+    ("SCMP_ARCH_AARCH64", Arch::Aarch64),
+    ("SCMP_ARCH_ARM", Arch::Arm),
+    ("SCMP_ARCH_X32", Arch::X32),
+    ("SCMP_ARCH_X86", Arch::X86),
+    ("SCMP_ARCH_X86_64", Arch::X86_64),
+];
+
+/// The meaning of a word of a profile.
+fn known<T: Copy>(table: &[(&str, T)], what: &str, name: &str) -> Result<T> {
+    table.iter().find(|(word, _)| *word == name).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+        let object = format!("unknown {what} `{name}`");
+        Error::new(ErrorCode::Seccomp, "compile seccomp profile:", object)
+            .hint(format!("it is one of {}", words.join(", ")))
+    })
 }
 
 /// The return value of an action.
 fn action(name: &str, errno: Option<u32>) -> Result<u32> {
-    let value = match name {
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
-        "SCMP_ACT_KILL_PROCESS" => KILL_PROCESS,
-        "SCMP_ACT_TRAP" => 0x0003_0000,
-        "SCMP_ACT_ERRNO" => 0x0005_0000,
-        "SCMP_ACT_NOTIFY" => NOTIFY,
-        "SCMP_ACT_TRACE" => TRACE,
-        "SCMP_ACT_LOG" => LOG,
-        "SCMP_ACT_ALLOW" => ALLOW,
-        other => {
-            return Err(error(
-                "action",
-                other,
-                "SCMP_ACT_ALLOW, ERRNO, KILL, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, TRACE, TRAP",
-            ));
-        }
-    };
+    let value = known(ACTIONS, "action", name)?;
     if matches!(name, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE") {
         return Ok(value | (errno.unwrap_or(libc::EPERM as u32) & 0xffff));
     }
@@ -161,18 +191,7 @@ fn action(name: &str, errno: Option<u32>) -> Result<u32> {
 }
 
 fn condition(arg: &SeccompArg) -> Result<Condition> {
-    let operator = match arg.op.as_str() {
-        "SCMP_CMP_EQ" => Operator::Equal,
-        "SCMP_CMP_NE" => Operator::NotEqual,
-        "SCMP_CMP_LT" => Operator::Less,
-        "SCMP_CMP_LE" => Operator::LessOrEqual,
-        "SCMP_CMP_GT" => Operator::Greater,
-        "SCMP_CMP_GE" => Operator::GreaterOrEqual,
-        "SCMP_CMP_MASKED_EQ" => Operator::MaskedEqual,
-        other => {
-            return Err(error("operator", other, "SCMP_CMP_EQ, NE, LT, LE, GT, GE, MASKED_EQ"));
-        }
-    };
+    let operator = known(OPERATORS, "operator", &arg.op)?;
     if arg.index > 5 {
         return Err(Error::new(
             ErrorCode::Seccomp,
@@ -203,44 +222,17 @@ fn alternatives(args: &[SeccompArg]) -> Result<Vec<Vec<Condition>>> {
 }
 
 fn flags(names: &[String]) -> Result<u32> {
-    names.iter().try_fold(0, |flags, name| {
-        let flag = match name.as_str() {
-            "SECCOMP_FILTER_FLAG_TSYNC" => 1,
-            "SECCOMP_FILTER_FLAG_LOG" => 1 << 1,
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => 1 << 2,
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => 1 << 5,
-            other => {
-                return Err(error(
-                    "flag",
-                    other,
-                    "SECCOMP_FILTER_FLAG_TSYNC, LOG, SPEC_ALLOW, WAIT_KILLABLE_RECV",
-                ));
-            }
-        };
-        Ok(flags | flag)
-    })
+    names.iter().try_fold(0, |flags, name| Ok(flags | known(FLAGS, "flag", name)?))
 }
 
 fn architectures(names: &[String]) -> Result<Vec<Arch>> {
     let mut archs = vec![Arch::NATIVE];
     for name in names {
         let short = name.strip_prefix("SCMP_ARCH_").unwrap_or(name);
-        let arch = match short {
-            "X86_64" => Arch::X86_64,
-            "X86" => Arch::X86,
-            "X32" => Arch::X32,
-            "AARCH64" => Arch::Aarch64,
-            "ARM" => Arch::Arm,
-            "NATIVE" => continue,
-            foreign if FOREIGN.contains(&foreign) => continue,
-            _ => {
-                return Err(error(
-                    "architecture",
-                    name,
-                    "SCMP_ARCH_X86_64, X86, X32, AARCH64, ARM and libseccomp's others",
-                ));
-            }
-        };
+        if short == "NATIVE" || FOREIGN.contains(&short) {
+            continue;
+        }
+        let arch = known(ARCHITECTURES, "architecture", &format!("SCMP_ARCH_{short}"))?;
         if !archs.contains(&arch) {
             archs.push(arch);
         }

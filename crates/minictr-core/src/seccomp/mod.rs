@@ -53,6 +53,20 @@ impl Program {
     }
 }
 
+/// The words that profiles may use: actions, operators, architectures that give code, and flags.
+#[must_use]
+pub fn known_words() -> [Vec<&'static str>; 4] {
+    fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+        table.iter().map(|(word, _)| *word).collect()
+    }
+    [
+        words(lower::ACTIONS),
+        words(lower::OPERATORS),
+        words(lower::ARCHITECTURES),
+        words(lower::FLAGS),
+    ]
+}
+
 /// Compiles a profile.
 ///
 /// # Errors

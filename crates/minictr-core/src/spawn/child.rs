@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{MsgFlags, recv, send};
 
+use super::gate::{self, Gate};
 use super::plan::{Plan, Step};
 use super::report::{self, FAILED, Progress};
 use super::{exec, init, terminal};
@@ -34,6 +35,8 @@ struct Walk<'a> {
     /// Ids found in the container's own files; those of the plan otherwise.
     user: Option<ResolvedUser>,
     slave: Option<OwnedFd>,
+    /// The gate that was passed: who started us listens there, the creator may be gone.
+    started: Option<&'a Gate>,
 }
 
 /// Runs in the child and ends there.
@@ -52,13 +55,25 @@ pub(super) fn run(
         masks: Masks::default(),
         user: None,
         slave: None,
+        started: None,
     };
     for (index, step) in plan.steps.iter().enumerate().skip(plan.joins()) {
         progress.step.store(index as u32, Ordering::Relaxed);
         if let Err(fault) = walk.step(step, progress) {
-            report::send_fault(sync, index as u32, fault);
-            if matches!(step, Step::Execute) {
-                exec::send_explanation(sync, &plan.program, fault.errno);
+            let explained = matches!(step, Step::FindProgram | Step::Execute)
+                .then(|| exec::explain(&plan.program, fault.errno))
+                .flatten();
+            match walk.started {
+                // Nobody who holds the plan is left.
+                Some(gate) => {
+                    gate::report(gate, &explained.unwrap_or_else(|| plan.error(index, fault)))
+                }
+                None => {
+                    report::send_fault(sync, index as u32, fault);
+                    if let Some(error) = explained {
+                        report::send_explanation(sync, &error);
+                    }
+                }
             }
             break;
         }
@@ -85,8 +100,15 @@ pub(super) fn join(
         for (index, step) in plan.steps.iter().take(plan.joins()).enumerate() {
             at = index as u32;
             progress.step.store(at, Ordering::Relaxed);
-            if let Step::Join { kind, path } = step {
-                crate::namespaces::join(*kind, path)?;
+            match step {
+                Step::Join { kind, path } => crate::namespaces::join(*kind, path)?,
+                Step::JoinProcess { process, namespaces } => {
+                    // SAFETY: the plan's owner keeps the descriptor open, and a copy of its table
+                    // is ours.
+                    let process = unsafe { BorrowedFd::borrow_raw(*process) };
+                    nix::sched::setns(process, *namespaces)?;
+                }
+                _ => {}
             }
         }
         let flags = plan.clone_flags | libc::CLONE_PARENT as u64;
@@ -111,6 +133,12 @@ impl<'a> Walk<'a> {
         Ok(self.devices.as_ref().ok_or(Errno::EBADF)?.1.as_fd())
     }
 
+    /// A process that joined stays out of its reach: a change of credentials gives it back, where
+    /// `fs.suid_dumpable` says so.
+    fn stay_hidden(&self) -> Result<(), Errno> {
+        if self.plan.joins() > 0 { process::set_dumpable(false) } else { Ok(()) }
+    }
+
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
     }
@@ -118,7 +146,7 @@ impl<'a> Walk<'a> {
     fn step(&mut self, step: &'a Step, progress: &Progress) -> Result<(), Fault> {
         match step {
             // Done by the process that cloned this one.
-            Step::Join { .. } => {}
+            Step::Join { .. } | Step::JoinProcess { .. } => {}
             Step::DieWithParent => process::set_parent_death_signal(libc::SIGKILL)?,
             Step::CheckParent => report::check_parent(self.sync),
             Step::AttachCgroups => {
@@ -139,6 +167,7 @@ impl<'a> Walk<'a> {
                 security::setgroups(&[])?;
                 security::setresgid(0)?;
                 security::setresuid(0)?;
+                self.stay_hidden()?;
             }
             Step::DetachPropagation { slave } => root::detach_propagation(*slave)?,
             Step::AttachRoot(plan) => self.root = Some(root::attach(plan, self.prepared)?),
@@ -161,7 +190,12 @@ impl<'a> Walk<'a> {
             }
             Step::ReadOnlyPath(path) => masks::make_read_only(self.root()?, path)?,
             Step::ReadOnlyRoot => root::make_root_read_only(self.root()?)?,
-            Step::EnterRoot => root::enter(self.root()?)?,
+            Step::EnterRoot { pivot: true } => root::enter(self.root()?)?,
+            Step::EnterRoot { pivot: false } => root::enter_moved(self.root()?)?,
+            Step::UseRoot => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                self.root = Some(paths::open_path(c"/", flags)?);
+            }
             Step::RootPropagation(flags) => root::set_propagation(*flags)?,
             Step::Sysctl { path, value } => root::write_sysctl(path, value.as_bytes())?,
             Step::Hostname(name) => nix::unistd::sethostname(name)?,
@@ -209,6 +243,7 @@ impl<'a> Walk<'a> {
                 security::setresgid(gid)?;
                 security::setresuid(uid)?;
                 process::set_keep_capabilities(false)?;
+                self.stay_hidden()?;
             }
             Step::SetCapabilities { effective, permitted, inheritable, ambient } => {
                 security::capset(*effective, *permitted, *inheritable)?;
@@ -249,6 +284,15 @@ impl<'a> Walk<'a> {
             Step::Chdir(path) => exec::enter_directory(path)?,
             Step::Seccomp(program) => {
                 security::seccomp_load(program.instructions(), program.flags())?;
+            }
+            Step::OutliveParent => process::set_parent_death_signal(0)?,
+            Step::FindProgram => exec::find(&self.plan.program)?,
+            Step::AwaitStart(gate) => {
+                // Not to be looked into by what shares its pid namespace, until it executes.
+                process::set_dumpable(false)?;
+                tell(self.sync, &[report::WAITING]);
+                gate::wait(gate)?;
+                self.started = Some(gate);
             }
             Step::Execute => {
                 progress.step.store(report::EXECUTING, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! ends as the container's user with the capabilities of the spec.
 
 use std::ffi::CString;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use super::exec::Program;
 use super::ids::{Caller, IdPlan};
 use super::plan::{Note, Plan, Source, Step};
 use super::request::{IdMappingSource, LaunchRequest, MountPoints, SeccompSource};
+use super::runtime::Joined;
 use super::{files, limits, program, scheduler};
 use crate::capabilities::{self, CapabilitySets};
 use crate::error::{Error, ErrorCode, Result};
@@ -119,8 +121,12 @@ pub(super) fn compile(request: &LaunchRequest, host: Host<'_>) -> Result<Plan> {
     };
     let program = program::compile(request, process)?;
 
-    enter_namespaces(&mut builder, spec, linux, process)?;
-    build_root(&mut builder, spec, linux, process)?;
+    if let Some(joined) = &request.runtime.join {
+        join_container(&mut builder, joined, process);
+    } else {
+        enter_namespaces(&mut builder, spec, linux, process)?;
+        build_root(&mut builder, spec, linux, process)?;
+    }
     configure_kernel(&mut builder, spec, linux, process)?;
     give_up_privileges(&mut builder, linux, process)?;
     become_program(&mut builder, linux, process, &program)?;
@@ -234,6 +240,38 @@ fn join_namespaces(builder: &mut Builder<'_>, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
+/// Identity: the parent's, then the root of the container that is joined.
+///
+/// As [`join_namespaces`], from a process handle: the kernel checks the privilege over all of them
+/// before it joins the first.
+fn join_container(builder: &mut Builder<'_>, joined: &Joined, process: &Process) {
+    let object = format!("container `{}`", builder.request.id);
+    let step =
+        Step::JoinProcess { process: joined.process.as_raw_fd(), namespaces: joined.namespaces };
+    builder.push(step, ErrorCode::Namespace, "join namespaces of", object.as_str());
+    builder.push(
+        Step::DieWithParent,
+        ErrorCode::Internal,
+        "set parent death signal of",
+        object.as_str(),
+    );
+    builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.as_str());
+    if builder.host.ids == IdPlan::Joined {
+        builder.push(
+            Step::BecomeRoot,
+            ErrorCode::IdMapping,
+            "become",
+            "root of the joined user namespace",
+        );
+    }
+    builder.push(Step::UseRoot, ErrorCode::RootfsUnusable, "open root of", object.as_str());
+    if process.terminal.unwrap_or(false) {
+        let size = process.console_size.unwrap_or_default();
+        let step = Step::OpenTerminal { size, bind_console: false };
+        builder.push(step, ErrorCode::Device, "open terminal of", object);
+    }
+}
+
 /// A user that must be looked up by name (or for its groups and home).
 fn named_user(request: &LaunchRequest) -> Option<&str> {
     request.user.as_deref()
@@ -317,7 +355,7 @@ fn build_root(
         builder.push(Step::ReadOnlyRoot, ErrorCode::Mount, "make read-only", "`/`");
     }
     builder.push(
-        Step::EnterRoot,
+        Step::EnterRoot { pivot: !builder.request.runtime.no_pivot },
         ErrorCode::RootfsUnusable,
         "change root to",
         format!("`{}`", root.path),
@@ -439,12 +477,14 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
     // Before the ids change: the keyring's quota is charged to the container's root, not to one
     // user after the other. Only the default filter denies every key call.
     let tolerate_quota = builder.request.seccomp == SeccompSource::Default;
-    builder.push(
-        Step::SessionKeyring { tolerate_quota },
-        ErrorCode::Security,
-        "join",
-        "a new session keyring",
-    );
+    if !builder.request.runtime.no_new_keyring {
+        builder.push(
+            Step::SessionKeyring { tolerate_quota },
+            ErrorCode::Security,
+            "join",
+            "a new session keyring",
+        );
+    }
     // While it still may make the calls for it, whatever the filter.
     builder.push(Step::AwaitRecord, ErrorCode::Internal, "wait for", "the parent");
 
@@ -588,6 +628,24 @@ fn become_program(
         "enter working directory",
         format!("`{cwd}`"),
     );
+    let container = format!("container `{}`", builder.request.id);
+    if builder.request.runtime.outlives {
+        builder.push(
+            Step::OutliveParent,
+            ErrorCode::Internal,
+            "clear parent death signal of",
+            container.as_str(),
+        );
+    }
+    if let Some(gate) = builder.request.runtime.gate.clone() {
+        builder.push(
+            Step::FindProgram,
+            ErrorCode::CommandNotFound,
+            "find",
+            format!("`{}`", program.name),
+        );
+        builder.push(Step::AwaitStart(gate), ErrorCode::Internal, "await start of", container);
+    }
     // Last but for the program itself: everything before needs calls that it may deny.
     if process.no_new_privileges.unwrap_or(false) {
         let sets = match &process.capabilities {

@@ -1,11 +1,17 @@
 //! `docs/concepts/startup.md` against the plan: the same steps, by the same names, in the same order.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nix::sched::CloneFlags;
 
 use super::compile::{Host, compile};
 use super::filters::Filters;
+use super::gate::Gate;
 use super::ids::{Caller, IdPlan, MapLines};
 use super::request::{IdMappingSource, LaunchRequest};
+use super::runtime::{Joined, RuntimeOptions};
 use crate::spec::IdMapping;
 
 /// A spec that calls for every step.
@@ -49,13 +55,14 @@ fn documented() -> Vec<&'static str> {
 }
 
 /// The names of a plan's steps, each run of the same step once.
-fn planned(ids: IdPlan, no_new_privileges: bool) -> Vec<&'static str> {
+fn planned(ids: IdPlan, no_new_privileges: bool, runtime: RuntimeOptions) -> Vec<&'static str> {
     let mut request = LaunchRequest {
         id: "documented".to_owned(),
         spec: serde_json::from_str(SPEC).expect("the spec is one"),
         user: Some("someone".to_owned()),
         id_mapping: IdMappingSource::Auto,
         init: true,
+        runtime,
         ..LaunchRequest::default()
     };
     request.spec.process.as_mut().expect("it has one").no_new_privileges = Some(no_new_privileges);
@@ -71,10 +78,29 @@ fn planned(ids: IdPlan, no_new_privileges: bool) -> Vec<&'static str> {
 fn plans() -> Vec<Vec<&'static str>> {
     let range = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65_536 }];
     let parent = IdPlan::Parent(MapLines { uids: range.clone(), gids: range });
-    [IdPlan::Own, parent, IdPlan::Host]
+    let null = || -> OwnedFd { std::fs::File::open("/dev/null").expect("it opens").into() };
+    let waiting = || RuntimeOptions {
+        outlives: true,
+        gate: Some(Arc::new(Gate { start: null(), report: null() })),
+        ..RuntimeOptions::default()
+    };
+    let joining = || RuntimeOptions {
+        join: Some(Arc::new(Joined {
+            process: null(),
+            namespaces: CloneFlags::CLONE_NEWUSER,
+            procs: Vec::new(),
+            v2: None,
+        })),
+        ..RuntimeOptions::default()
+    };
+    let mut plans: Vec<_> = [IdPlan::Own, parent, IdPlan::Host]
         .into_iter()
-        .flat_map(|ids| [planned(ids.clone(), true), planned(ids, false)])
-        .collect()
+        .flat_map(|ids| {
+            [planned(ids.clone(), true, waiting()), planned(ids, false, RuntimeOptions::default())]
+        })
+        .collect();
+    plans.push(planned(IdPlan::Joined, true, joining()));
+    plans
 }
 
 #[test]

@@ -4,9 +4,13 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::SFlag;
+use nix::unistd::{AccessFlags, faccessat};
 
 use super::report;
 use crate::diagnose;
+use crate::error::Error;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::paths;
 use crate::rootfs::users::{self, ResolvedUser};
@@ -53,13 +57,36 @@ pub(super) fn execute(program: &Program, home: Option<&str>) -> Errno {
     worst
 }
 
-/// Tells the parent why the program couldn't be executed, in words.
-pub(super) fn send_explanation(sync: BorrowedFd<'_>, program: &Program, errno: Errno) {
-    if let Ok(root) = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY) {
-        let path = program.path.as_deref();
-        let error = diagnose::explain_exec(root.as_fd(), &program.cwd, &program.name, path, errno);
-        report::send_explanation(sync, &error);
+/// Looks whether there is a program to execute, as the user who will: an engine wants to know at
+/// the creation, not at the start.
+///
+/// # Errors
+/// ENOENT where there is none, EACCES where it may not be executed.
+pub(super) fn find(program: &Program) -> Result<(), Errno> {
+    let mut worst = Errno::ENOENT;
+    for candidate in &program.candidates {
+        match may_execute(candidate) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ENOENT | Errno::ENOTDIR) if program.candidates.len() > 1 => {}
+            Err(errno) if program.candidates.len() > 1 => worst = errno,
+            Err(errno) => return Err(errno),
+        }
     }
+    Err(worst)
+}
+
+fn may_execute(path: &CStr) -> Result<(), Errno> {
+    faccessat(paths::cwd(), path, AccessFlags::X_OK, AtFlags::AT_EACCESS)?;
+    let kind = nix::sys::stat::stat(path)?.st_mode & SFlag::S_IFMT.bits();
+    // As execve(2) has it: the x of a directory means something else.
+    if kind == SFlag::S_IFREG.bits() { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// Why the program couldn't be executed, in words.
+pub(super) fn explain(program: &Program, errno: Errno) -> Option<Error> {
+    let root = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY).ok()?;
+    let path = program.path.as_deref();
+    Some(diagnose::explain_exec(root.as_fd(), &program.cwd, &program.name, path, errno))
 }
 
 /// Looks up the container's user in the container's own files.

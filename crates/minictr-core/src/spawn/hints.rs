@@ -43,7 +43,7 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         (Step::WriteOwnMaps { .. }, 0, Errno::EPERM | Errno::EACCES) => {
             "something on this machine restricts user namespaces; on Ubuntu it is `sysctl kernel.apparmor_restrict_unprivileged_userns`"
         }
-        (Step::EnterRoot, 0, Errno::EINVAL) => {
+        (Step::EnterRoot { .. }, 0, Errno::EINVAL) => {
             "pivot_root doesn't work where `/` is an initramfs; run from a mounted root filesystem"
         }
         (Step::Chdir(_), 0, Errno::ENOENT) => "the working directory must exist in the container",

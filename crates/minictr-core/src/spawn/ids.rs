@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sched::CloneFlags;
 use nix::unistd::{getegid, geteuid};
 
 use super::request::{IdMappingSource, LaunchRequest};
@@ -262,6 +263,10 @@ pub(super) fn choose(
     request: &LaunchRequest,
     ranges: &mut Ranges,
 ) -> Result<(Option<u32>, IdPlan)> {
+    if let Some(joined) = &request.runtime.join {
+        let mapped = joined.namespaces.contains(CloneFlags::CLONE_NEWUSER);
+        return Ok((None, if mapped { IdPlan::Joined } else { IdPlan::Host }));
+    }
     let linux = request.spec.linux.as_ref();
     let user_namespace = linux.and_then(|linux| {
         linux.namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User)

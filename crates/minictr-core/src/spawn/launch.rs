@@ -283,7 +283,8 @@ impl Launch {
 }
 
 /// Whether a signal's default action ends a process, `signal(7)`.
-fn ends_by_default(signal: i32) -> bool {
+#[must_use]
+pub fn ends_by_default(signal: i32) -> bool {
     !matches!(
         signal,
         0 | libc::SIGCHLD

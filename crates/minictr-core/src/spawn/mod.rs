@@ -8,6 +8,7 @@
 //! | `prepare`, `ids`, `limits` | what only the parent may do | parent |
 //! | `supervisor`, `launch` | starting, watching, ending | parent |
 //! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
+//! | `gate` | waiting between creation and start | child, and whoever starts it |
 //! | `report`, `hints` | what the child says, and what is made of it | both |
 
 mod child;
@@ -18,16 +19,19 @@ mod event;
 mod exec;
 mod files;
 mod filters;
+pub mod gate;
 mod hints;
 mod ids;
 mod init;
 mod launch;
+mod ledger;
 mod limits;
 mod plan;
 mod prepare;
 mod program;
 mod report;
 mod request;
+mod runtime;
 mod scheduler;
 mod supervisor;
 mod terminal;
@@ -35,6 +39,9 @@ mod validate;
 mod watch;
 
 pub use event::*;
+pub use launch::ends_by_default;
+pub use ledger::Ledger;
 pub use request::*;
+pub use runtime::*;
 pub use supervisor::{Emitted, Supervisor};
 pub use validate::id as validate_id;

@@ -7,10 +7,13 @@
 use std::ffi::CString;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
 
 use super::exec::Program;
+use super::gate::Gate;
 use super::ids::IdPlan;
 use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
@@ -27,6 +30,7 @@ use crate::spec::{ConsoleSize, NamespaceKind};
 #[derive(Debug)]
 pub(super) enum Step {
     Join { kind: NamespaceKind, path: CString },
+    JoinProcess { process: RawFd, namespaces: CloneFlags },
     DieWithParent,
     AttachCgroups,
     UnshareCgroup,
@@ -42,7 +46,8 @@ pub(super) enum Step {
     Mask(CString),
     ReadOnlyPath(CString),
     ReadOnlyRoot,
-    EnterRoot,
+    EnterRoot { pivot: bool },
+    UseRoot,
     RootPropagation(MsFlags),
     Sysctl { path: CString, value: String },
     Hostname(String),
@@ -69,6 +74,9 @@ pub(super) enum Step {
     Chdir(CString),
     Seccomp(Rc<seccomp::Program>),
     CheckParent,
+    OutliveParent,
+    FindProgram,
+    AwaitStart(Arc<Gate>),
     Execute,
 }
 
@@ -77,6 +85,7 @@ impl Step {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Join { .. } => "join a namespace",
+            Self::JoinProcess { .. } => "join the container",
             Self::DieWithParent => "die with the parent",
             Self::AttachCgroups => "attach to cgroups",
             Self::UnshareCgroup => "make the cgroup namespace",
@@ -93,7 +102,8 @@ impl Step {
             Self::Mask(_) => "mask a path",
             Self::ReadOnlyPath(_) => "make a path read-only",
             Self::ReadOnlyRoot => "make the root read-only",
-            Self::EnterRoot => "change the root",
+            Self::UseRoot => "use the container's root",
+            Self::EnterRoot { .. } => "change the root",
             Self::RootPropagation(_) => "set the root's propagation",
             Self::Sysctl { .. } => "set a kernel parameter",
             Self::Hostname(_) => "set the host name",
@@ -119,6 +129,9 @@ impl Step {
             Self::Chdir(_) => "change the working directory",
             Self::Seccomp(_) => "load the seccomp filter",
             Self::CheckParent => "check the parent",
+            Self::OutliveParent => "outlive the parent",
+            Self::FindProgram => "find the program",
+            Self::AwaitStart(_) => "wait for the start",
             Self::Execute => "execute the program",
         }
     }
@@ -175,7 +188,10 @@ pub(super) struct Plan {
 impl Plan {
     /// How many steps at the front are those of the process that joins namespaces.
     pub(super) fn joins(&self) -> usize {
-        self.steps.iter().take_while(|step| matches!(step, Step::Join { .. })).count()
+        self.steps
+            .iter()
+            .take_while(|step| matches!(step, Step::Join { .. } | Step::JoinProcess { .. }))
+            .count()
     }
 
     /// Takes the right to make device nodes away.

@@ -29,6 +29,8 @@ pub(super) const EXECUTING: u32 = u32::MAX;
 pub(super) const MASTER: u8 = b'M';
 /// Tag of a message that carries the pidfd of the child that a joining process has cloned.
 pub(super) const CHILD: u8 = b'C';
+/// Tag of a message that says that the container is made, and waits to be started.
+pub(super) const WAITING: u8 = b'W';
 const FAULT: u8 = b'F';
 const EXPLANATION: u8 = b'X';
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -48,6 +50,8 @@ pub(super) enum Report {
     Master(OwnedFd),
     /// The pidfd of the child that a joining process has cloned.
     Child(OwnedFd),
+    /// The container is made, and waits to be started.
+    Waiting,
     /// The child has executed its program or ended.
     End,
 }
@@ -145,6 +149,7 @@ pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
         (None, _) => Report::End,
         (Some(&MASTER), Some(fd)) => Report::Master(fd),
         (Some(&CHILD), Some(fd)) => Report::Child(fd),
+        (Some(&WAITING), _) => Report::Waiting,
         (Some(&FAULT), _) => {
             let errno = Errno::from_raw(word(9).ok_or(Errno::EPROTO)? as i32);
             let fault = Fault { errno, part: word(5).ok_or(Errno::EPROTO)? };

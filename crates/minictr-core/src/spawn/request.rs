@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::runtime::RuntimeOptions;
 use crate::spec::Spec;
 
 /// One container to start.
@@ -57,6 +58,9 @@ pub struct LaunchRequest {
     /// Kills the whole container once its processes have used this much CPU time, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_time_ms: Option<u64>,
+    /// What only an OCI runtime asks for.
+    #[serde(skip)]
+    pub runtime: RuntimeOptions,
 }
 
 impl LaunchRequest {

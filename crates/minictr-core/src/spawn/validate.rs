@@ -2,7 +2,7 @@
 
 use super::request::LaunchRequest;
 use crate::error::{Error, Result};
-use crate::spec::{Linux, NamespaceKind, Spec};
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
 
 /// Checks a request that came with `descriptors` descriptors.
 ///
@@ -18,6 +18,9 @@ pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()>
     let indexes = request.stdio.iter().flatten().chain(&request.preserve_fds);
     if let Some(index) = indexes.into_iter().find(|index| **index as usize >= descriptors) {
         return Err(Error::invalid("use", format!("descriptor {index} of {descriptors}")));
+    }
+    if request.runtime.join.is_some() {
+        return request.spec.process.as_ref().map_or(Ok(()), process);
     }
     spec(&request.spec)
 }
@@ -63,36 +66,7 @@ fn spec(spec: &Spec) -> Result<()> {
         }
     }
     if let Some(process) = &spec.process {
-        for (present, field) in [
-            (process.command_line.is_some(), "process.commandLine"),
-            (process.user.username.is_some(), "process.user.username"),
-            (
-                process.apparmor_profile.as_ref().is_some_and(|p| !p.is_empty()),
-                "process.apparmorProfile",
-            ),
-            (process.selinux_label.as_ref().is_some_and(|l| !l.is_empty()), "process.selinuxLabel"),
-        ] {
-            if present {
-                return Err(refuse(field));
-            }
-        }
-        if let Some(score) = process.oom_score_adj
-            && !(-1000..=1000).contains(&score)
-        {
-            return Err(Error::invalid("use", format!("oomScoreAdj {score}"))
-                .hint("it is between -1000 and 1000"));
-        }
-        for limit in &process.rlimits {
-            if limit.soft > limit.hard {
-                return Err(Error::invalid(
-                    "use",
-                    format!(
-                        "limit {}: soft {} is over hard {}",
-                        limit.kind, limit.soft, limit.hard
-                    ),
-                ));
-            }
-        }
+        self::process(process)?;
     }
     if let Some(hooks) = &spec.hooks {
         let any = [
@@ -111,6 +85,37 @@ fn spec(spec: &Spec) -> Result<()> {
         Some(linux) => self::linux(spec, linux),
         None => Err(Error::invalid("find", "`linux` in the spec")),
     }
+}
+
+fn process(process: &Process) -> Result<()> {
+    for (present, field) in [
+        (process.command_line.is_some(), "process.commandLine"),
+        (process.user.username.is_some(), "process.user.username"),
+        (
+            process.apparmor_profile.as_ref().is_some_and(|p| !p.is_empty()),
+            "process.apparmorProfile",
+        ),
+        (process.selinux_label.as_ref().is_some_and(|l| !l.is_empty()), "process.selinuxLabel"),
+    ] {
+        if present {
+            return Err(refuse(field));
+        }
+    }
+    if let Some(score) = process.oom_score_adj
+        && !(-1000..=1000).contains(&score)
+    {
+        return Err(Error::invalid("use", format!("oomScoreAdj {score}"))
+            .hint("it is between -1000 and 1000"));
+    }
+    for limit in &process.rlimits {
+        if limit.soft > limit.hard {
+            return Err(Error::invalid(
+                "use",
+                format!("limit {}: soft {} is over hard {}", limit.kind, limit.soft, limit.hard),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn linux(spec: &Spec, linux: &Linux) -> Result<()> {

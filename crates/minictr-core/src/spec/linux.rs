@@ -99,6 +99,20 @@ pub enum NamespaceKind {
     Time,
 }
 
+impl NamespaceKind {
+    /// All of them, with the names that a config gives them.
+    pub const ALL: [(Self, &str); 8] = [
+        (Self::Cgroup, "cgroup"),
+        (Self::Ipc, "ipc"),
+        (Self::Mount, "mount"),
+        (Self::Network, "network"),
+        (Self::Pid, "pid"),
+        (Self::Time, "time"),
+        (Self::User, "user"),
+        (Self::Uts, "uts"),
+    ];
+}
+
 /// One namespace: new, or an existing one by path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

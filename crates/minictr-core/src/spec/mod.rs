@@ -16,10 +16,12 @@ use crate::error::{Error, Result};
 mod linux;
 mod resources;
 mod seccomp;
+mod template;
 
 pub use linux::*;
 pub use resources::*;
 pub use seccomp::*;
+pub use template::template;
 
 /// The newest version of the runtime spec that this crate knows.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -322,6 +324,9 @@ pub struct Hooks {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub poststop: Vec<Hook>,
 }
+
+/// The names of the lists of [`Hooks`] that are run.
+pub const HOOKS: [&str; 0] = [];
 
 /// One program of [`Hooks`]; the container's state comes on its standard input.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -12,9 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::statfs::{FsType, fstatfs};
-
+use super::identity::{Identity, has_ended, start_time};
 use crate::error::{Context, ErrorCode, Result};
+use crate::spawn::Ledger;
 use crate::sys::process;
 
 /// Past this size the file is emptied as soon as nothing is running.
@@ -36,57 +36,6 @@ pub struct Leftover {
     pub cgroups: Vec<String>,
     /// The first process, with what tells it from another of the same pid.
     pub process: Option<(i32, Identity)>,
-}
-
-/// What tells a process from a later one with the same pid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// Inode of its pidfd, unique until reboot (Linux 6.9).
-    Inode(u64),
-    /// Clock ticks since boot at which it started.
-    StartTime(u64),
-}
-
-const PIDFS: FsType = FsType(0x5049_4446);
-
-impl Identity {
-    /// The identity of a running process.
-    #[must_use]
-    pub fn of(pid: i32, pidfd: BorrowedFd<'_>) -> Option<Self> {
-        let filesystem = fstatfs(pidfd).ok()?;
-        if filesystem.filesystem_type() == PIDFS {
-            return nix::sys::stat::fstat(pidfd).ok().map(|stat| Self::Inode(stat.st_ino));
-        }
-        start_time(pid).map(Self::StartTime)
-    }
-
-    fn text(self) -> String {
-        match self {
-            Self::Inode(inode) => format!("i{inode}"),
-            Self::StartTime(ticks) => format!("t{ticks}"),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let number = text.get(1..)?.parse().ok()?;
-        match text.as_bytes().first()? {
-            b'i' => Some(Self::Inode(number)),
-            b't' => Some(Self::StartTime(number)),
-            _ => None,
-        }
-    }
-}
-
-/// Clock ticks since boot at which a process started, field 22 of `/proc/PID/stat`; `None` for one
-/// that has ended, also where nobody has taken its status yet.
-fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
-    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
-    if matches!(fields.next(), Some("Z" | "X")) {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 impl Journal {
@@ -118,30 +67,23 @@ impl Journal {
             format!("`{}`", self.path.display()),
         )
     }
+}
 
-    /// A container is about to be made, with these cgroups.
-    ///
-    /// # Errors
-    /// `Io`: a full disk fails the start before anything is made.
-    pub fn begin(&mut self, launch: u64, cgroups: &[String]) -> Result<()> {
+impl Ledger for Journal {
+    fn begin(&mut self, launch: u64, cgroups: &[String]) -> Result<()> {
         self.append(&format!("+ {launch} {}\n", cgroups.join("\t")))?;
         self.running += 1;
         Ok(())
     }
 
-    /// Its first process exists, and waits.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn process(&mut self, launch: u64, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
+    fn process(&mut self, launch: u64, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
         match Identity::of(pid, pidfd) {
             Some(identity) => self.append(&format!("p {launch} {pid} {}\n", identity.text())),
             None => Ok(()),
         }
     }
 
-    /// Nothing of it is left.
-    pub fn end(&mut self, launch: u64) {
+    fn end(&mut self, launch: u64) {
         self.running = self.running.saturating_sub(1);
         // A failed write only makes the next process look for something that is gone.
         let _ = self.append(&format!("- {launch}\n"));
@@ -214,12 +156,9 @@ fn parse(text: &str) -> Vec<Leftover> {
 /// pid namespace with it.
 pub fn kill(leftover: &Leftover) {
     let Some((pid, identity)) = leftover.process else { return };
-    let Ok(pidfd) = process::pidfd_open(pid) else { return };
-    if Identity::of(pid, pidfd.as_fd()) == Some(identity) {
+    if let Some(pidfd) = identity.find(pid) {
         let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        // Not a child of ours: its end shows as readiness of the handle.
-        let mut wait = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
-        let _ = nix::poll::poll(&mut wait, nix::poll::PollTimeout::from(1000u16));
+        let _ = has_ended(pidfd.as_fd(), 1000);
     }
 }
 

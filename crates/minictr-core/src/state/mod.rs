@@ -1,11 +1,20 @@
-//! What is kept on disk about containers: where, and the journal that outlives a kill.
+//! What is kept on disk about containers.
+//!
+//! | module | what it keeps |
+//! |---|---|
+//! | `journal` | attached containers of one process, for the next one to clear |
+//! | `store`, `record` | containers that have a state of their own: one directory each |
+//! | `identity` | which process a pid means |
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorCode, Result};
 
+pub mod identity;
 pub mod journal;
+pub mod record;
+pub mod store;
 
 /// Where runtime state belongs: `/run/minictr` for root, else `$XDG_RUNTIME_DIR/minictr`, else a
 /// private directory of this user's below `/tmp`.

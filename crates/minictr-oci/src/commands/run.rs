@@ -1,43 +1,42 @@
-//! `run`: the container of a bundle, in the foreground.
+//! `run`: the container of a bundle, in the foreground or left to itself.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use clap::Args;
+use minictr_core::error::Result;
 
-use minictr_core::error::{Context, Error, ErrorCode, Result};
-use minictr_core::spawn::LaunchRequest;
-use minictr_core::{spec, sys};
+use super::create::Container;
+use crate::foreground;
+use crate::global::Global;
 
-use crate::foreground::{self, Foreground};
-use crate::protect;
-
-/// Reads the bundle and runs it.
-pub(crate) fn run(bundle: &Path, preserve_fds: i32, id: String) -> Result<u8> {
-    let preserved: Vec<i32> = (3..3 + preserve_fds.max(0)).collect();
-    protect::executable()?;
-    let bundle = bundle.canonicalize().context(
-        ErrorCode::Io,
-        "find bundle",
-        format!("`{}`", bundle.display()),
-    )?;
-    let config = bundle.join("config.json");
-    let json = std::fs::read(&config)
-        .context(ErrorCode::Io, "read", format!("`{}`", config.display()))
-        .map_err(|error| error.hint("a bundle is a directory with config.json and a rootfs"))?;
-    let spec = spec::parse(&json)?;
-    let interactive = true;
-    let launch = LaunchRequest {
-        id,
-        spec,
-        bundle: Some(bundle.to_string_lossy().into_owned()),
-        ..LaunchRequest::default()
-    };
-    let preserved = preserved.into_iter().map(take).collect::<Result<Vec<_>>>()?;
-    foreground::run(Foreground { launch, interactive, json_errors: false }, preserved)
+/// Make a container, start it, and exit as its program does.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    container: Container,
+    /// Don't wait for its end, and leave it to itself.
+    #[arg(short, long)]
+    detach: bool,
+    /// Don't delete it at its end.
+    #[arg(long)]
+    keep: bool,
+    /// Accepted from engines: orphans of the container are never this process's.
+    #[arg(long)]
+    no_subreaper: bool,
 }
 
-fn take(fd: i32) -> Result<OwnedFd> {
-    if sys::borrow_of_caller(fd).is_none() {
-        return Err(Error::invalid("preserve", format!("descriptor {fd}: it isn't open")));
+/// Runs the container.
+pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
+    let runtime = global.making_runtime()?;
+    let creation = arguments.container.creation()?;
+    let id = creation.id.clone();
+    if arguments.detach {
+        runtime.create(creation)?;
+        if let Err(error) = runtime.start(&id) {
+            // The start's failure is the one to tell.
+            let _ = runtime.delete(&id, true);
+            return Err(error);
+        }
+        return Ok(0);
     }
-    Ok(sys::own_received(fd))
+    let prepared = runtime.foreground(creation)?;
+    foreground::run_prepared(prepared, &runtime, arguments.keep)
 }

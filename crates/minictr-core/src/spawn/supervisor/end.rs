@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use super::Supervisor;
+use crate::spawn::event::LaunchId;
 use crate::spawn::launch::Launch;
 use crate::sys::process;
 
@@ -42,13 +43,24 @@ impl Supervisor {
         self.give_back(launch.range.take());
         if launch.journaled
             && launch.cleanup_failed.is_none()
-            && let Some(journal) = &mut self.journal
+            && let Some(ledger) = &mut self.ledger
         {
-            journal.end(launch.id);
+            ledger.end(launch.id);
         }
         launch.journaled = false;
         if let Some(entry) = self.launches.get_mut(slot) {
             *entry = None;
+        }
+    }
+
+    /// Gives a launch up that outlives this process: nothing of it is ended.
+    pub fn leave(&mut self, id: LaunchId) {
+        let Some(slot) = self.index.remove(&id) else { return };
+        if let Some(launch) = self.launches[slot].take() {
+            if let Some(child) = &launch.child {
+                self.watch.remove(&child.pidfd);
+            }
+            self.give_back(launch.range);
         }
     }
 

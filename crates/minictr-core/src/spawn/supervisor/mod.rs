@@ -26,6 +26,7 @@ use super::event::{Event, LaunchId};
 use super::filters::Filters;
 use super::ids::{self, Caller, IdPlan, Ranges};
 use super::launch::Launch;
+use super::ledger::Ledger;
 use super::prepare::IdmapNamespaces;
 use super::request::LaunchRequest;
 use super::validate;
@@ -33,7 +34,7 @@ use super::watch::{Kind, Watch};
 use crate::cgroups::{Hierarchies, Stats, remove_leftover};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::mounts::CgroupMount;
-use crate::state::journal::{self, Journal};
+use crate::state::journal;
 use crate::sys::shared::SharedCounters;
 
 /// Containers of one process at one time.
@@ -62,7 +63,7 @@ pub struct Supervisor {
     progress: SharedCounters,
     launches: Vec<Option<Launch>>,
     index: HashMap<LaunchId, usize>,
-    journal: Option<Journal>,
+    ledger: Option<Box<dyn Ledger>>,
     state_directory: PathBuf,
     null: OwnedFd,
     emitted: Vec<Emitted>,
@@ -84,6 +85,32 @@ impl Supervisor {
     /// # Errors
     /// As for [`Supervisor::new`].
     pub fn with_directory(state_directory: PathBuf) -> Result<Self> {
+        let supervisor = Self::build(None, state_directory)?;
+        for (file, leftovers) in journal::leftovers(&supervisor.state_directory) {
+            for leftover in &leftovers {
+                journal::kill(leftover);
+                if let Some(hierarchies) = &supervisor.hierarchies {
+                    // What can't be removed now is tried again by the next process.
+                    if remove_leftover(hierarchies, &leftover.cgroups).is_err() {
+                        continue;
+                    }
+                }
+            }
+            let _ = std::fs::remove_file(file);
+        }
+        Ok(supervisor)
+    }
+
+    /// A supervisor that writes what it makes into `ledger`, for a runtime that keeps the state of
+    /// its containers itself.
+    ///
+    /// # Errors
+    /// As for [`Supervisor::new`].
+    pub fn with_ledger(ledger: Box<dyn Ledger>) -> Result<Self> {
+        Self::build(Some(ledger), PathBuf::new())
+    }
+
+    fn build(ledger: Option<Box<dyn Ledger>>, state_directory: PathBuf) -> Result<Self> {
         let watch = Watch::new()?;
         let progress = SharedCounters::new(MAX_LAUNCHES).context(
             ErrorCode::ResourceExhausted,
@@ -97,18 +124,6 @@ impl Supervisor {
         )?;
         let hierarchies = Hierarchies::detect().ok();
         let cgroup_mounts = hierarchies.as_ref().map(Hierarchies::mounts).unwrap_or_default();
-        for (file, leftovers) in journal::leftovers(&state_directory) {
-            for leftover in &leftovers {
-                journal::kill(leftover);
-                if let Some(hierarchies) = &hierarchies {
-                    // What can't be removed now is tried again by the next process.
-                    if remove_leftover(hierarchies, &leftover.cgroups).is_err() {
-                        continue;
-                    }
-                }
-            }
-            let _ = std::fs::remove_file(file);
-        }
         Ok(Self {
             watch,
             caller: Caller::detect(),
@@ -120,7 +135,7 @@ impl Supervisor {
             progress,
             launches: Vec::new(),
             index: HashMap::new(),
-            journal: None,
+            ledger,
             state_directory,
             null: null.into(),
             emitted: Vec::new(),

@@ -33,6 +33,11 @@ impl Supervisor {
                     launch.opened.push(fd);
                 }
                 Ok(Some(Report::Master(fd))) => launch.master = Some(fd),
+                Ok(Some(Report::Waiting)) => {
+                    launch.sync = None;
+                    self.running(slot);
+                    return;
+                }
                 Ok(Some(Report::Child(pidfd))) => self.child_joined(slot, pidfd),
                 Ok(Some(Report::End)) | Err(_) => {
                     launch.sync = None;
@@ -53,6 +58,12 @@ impl Supervisor {
         if launch.phase != Phase::SettingUp || launch.failure.is_some() || !executing {
             return;
         }
+        self.running(slot);
+    }
+
+    /// The program runs, or waits to: its caller is told.
+    fn running(&mut self, slot: usize) {
+        let Some(launch) = self.launches[slot].as_mut() else { return };
         launch.phase = Phase::Running;
         launch.forget_setup();
         let Some(child) = &launch.child else { return };

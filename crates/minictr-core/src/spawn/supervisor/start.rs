@@ -79,7 +79,11 @@ impl Supervisor {
         })?;
         counter.store(0, Ordering::Relaxed);
         let progress = Progress { step: counter };
-        let into = launch.cgroup.as_ref().and_then(Cgroup::v2_dir_fd);
+        let joined = launch.request.runtime.join.clone();
+        let into = match &joined {
+            Some(joined) => joined.v2.as_ref().map(AsFd::as_fd),
+            None => launch.cgroup.as_ref().and_then(Cgroup::v2_dir_fd),
+        };
         let (plan, prepared) = (&launch.plan, &launch.prepared);
         let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
         launch.phase = Phase::SettingUp;
@@ -121,28 +125,34 @@ impl Supervisor {
             IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
         }
         limits::raise(child.pid, &launch.plan)?;
-        if let Some(journal) = &mut self.journal {
-            journal.process(launch.id, child.pid, child.pidfd.as_fd())?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.process(launch.id, child.pid, child.pidfd.as_fd())?;
         }
         // The helper's end says both words.
         if launch.map_helper.is_none() { say(launch) } else { Ok(()) }
     }
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
+        if let Some(joined) = launch.request.runtime.join.clone() {
+            launch.plan.cgroup_procs = joined.procs.iter().map(AsRawFd::as_raw_fd).collect();
+            return Ok(());
+        }
         let linux = launch.request.spec.linux.as_ref();
         let resources = linux.and_then(|linux| linux.resources.as_ref());
         let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
         let devices_listed = spec.lists_devices();
         let wanted = launch.request.cgroup.mode != CgroupMode::None;
-        let paths = match &self.hierarchies {
+        let mut paths = match &self.hierarchies {
             Some(hierarchies) if wanted => hierarchies.planned_paths(&spec),
             _ => Vec::new(),
         };
-        if self.journal.is_none() {
-            self.journal = Some(Journal::open(&self.state_directory)?);
+        // What is there already is somebody else's, and not to be cleared by whoever reads this.
+        paths.retain(|path| !std::path::Path::new(path).exists());
+        if self.ledger.is_none() {
+            self.ledger = Some(Box::new(Journal::open(&self.state_directory)?));
         }
-        if let Some(journal) = &mut self.journal {
-            journal.begin(launch.id, &paths)?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.begin(launch.id, &paths)?;
             launch.journaled = true;
         }
         launch.cgroup = match &self.hierarchies {

@@ -1,0 +1,123 @@
+//! What this runtime can do, as the runtime spec's `features.md` has it.
+//!
+//! Everything in it comes from the tables that the code works with, or stands beside the code that
+//! refuses the rest, so that the document can't promise what a start would refuse.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::capabilities::CapabilitySet;
+use crate::rootfs::options;
+use crate::seccomp;
+use crate::spec::{HOOKS, NamespaceKind, OCI_VERSION};
+
+/// The oldest version of the runtime spec whose documents are understood.
+const OCI_VERSION_MIN: &str = "1.0.0";
+
+/// The document of the `features` command.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Features {
+    oci_version_min: &'static str,
+    oci_version_max: &'static str,
+    hooks: Vec<&'static str>,
+    mount_options: Vec<String>,
+    linux: LinuxFeatures,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinuxFeatures {
+    namespaces: Vec<&'static str>,
+    capabilities: Vec<String>,
+    cgroup: CgroupFeatures,
+    seccomp: SeccompFeatures,
+    apparmor: Enabled,
+    selinux: Enabled,
+    intel_rdt: Enabled,
+    memory_policy: MemoryPolicyFeatures,
+    net_devices: Enabled,
+    mount_extensions: MountExtensions,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CgroupFeatures {
+    v1: bool,
+    v2: bool,
+    systemd: bool,
+    systemd_user: bool,
+    rdma: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SeccompFeatures {
+    enabled: bool,
+    actions: Vec<&'static str>,
+    operators: Vec<&'static str>,
+    archs: Vec<&'static str>,
+    known_flags: Vec<&'static str>,
+    supported_flags: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryPolicyFeatures {
+    modes: Vec<&'static str>,
+    flags: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct MountExtensions {
+    idmap: Enabled,
+}
+
+#[derive(Debug, Serialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+/// What this runtime can do on this kernel.
+#[must_use]
+pub fn features() -> Features {
+    let [actions, operators, archs, flags] = seccomp::known_words();
+    let mut mount_options: Vec<String> = options::known_options().collect();
+    mount_options.sort_unstable();
+    Features {
+        oci_version_min: OCI_VERSION_MIN,
+        oci_version_max: OCI_VERSION,
+        hooks: HOOKS.to_vec(),
+        mount_options,
+        linux: LinuxFeatures {
+            namespaces: NamespaceKind::ALL.iter().map(|(_, name)| *name).collect(),
+            capabilities: CapabilitySet::known().names().collect(),
+            cgroup: CgroupFeatures {
+                v1: true,
+                v2: true,
+                systemd: false,
+                systemd_user: false,
+                rdma: false,
+            },
+            seccomp: SeccompFeatures {
+                enabled: true,
+                actions,
+                operators,
+                archs,
+                supported_flags: flags.clone(),
+                known_flags: flags,
+            },
+            apparmor: Enabled { enabled: false },
+            selinux: Enabled { enabled: false },
+            intel_rdt: Enabled { enabled: false },
+            memory_policy: MemoryPolicyFeatures { modes: Vec::new(), flags: Vec::new() },
+            net_devices: Enabled { enabled: false },
+            mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
+        },
+        annotations: BTreeMap::from([
+            ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
+            ("dev.minictr.version", crate::version()),
+        ]),
+    }
+}

@@ -1,0 +1,211 @@
+//! From a bundle to a container: one that waits for its start, or one in the foreground.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
+use super::{Runtime, status};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::gate::{self, Gate};
+use crate::spawn::{CgroupRequest, LaunchRequest, RuntimeOptions, Supervisor};
+use crate::spec::{self, NamespaceKind, Spec};
+use crate::state::record::{Record, Status, now};
+use crate::state::store::{Entry, Locked};
+
+/// What a container is made of.
+#[derive(Debug, Default)]
+pub struct Creation {
+    /// Its id.
+    pub id: String,
+    /// The directory with `config.json`; relative paths of the config are taken from it.
+    pub bundle: PathBuf,
+    /// Doesn't use `pivot_root(2)`.
+    pub no_pivot: bool,
+    /// Leaves it in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Descriptors that the program gets as 3, 4, …
+    pub preserved: Vec<OwnedFd>,
+    /// How many of them are sockets that systemd or an engine listens on for it,
+    /// `sd_listen_fds(3)`.
+    pub listening: usize,
+    /// Its standard streams; `None` is `/dev/null`. Unused with a terminal.
+    pub stdio: [Option<OwnedFd>; 3],
+    /// Who is told that it has been made.
+    pub hand_over: HandOver,
+}
+
+impl Runtime {
+    /// Makes a container that waits for [`Runtime::start`], and outlives this process. Returns the
+    /// pid of its first process.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made; nothing of it is left then.
+    pub fn create(&self, creation: Creation) -> Result<i32> {
+        let console_socket = creation.hand_over.console_socket.is_some();
+        let prepared = self.begin(creation, true)?;
+        if prepared.request.has_terminal() != console_socket {
+            prepared.owner.end(self, false)?;
+            return Err(if console_socket {
+                Error::invalid("use", "`--console-socket`: the container has no terminal")
+            } else {
+                Error::invalid(
+                    "create",
+                    "a container with a terminal and no `--console-socket` to send it to",
+                )
+            });
+        }
+        prepared.leave(self)
+    }
+
+    /// Makes ready a container that this process will run in the foreground.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made; nothing of it is left then.
+    pub fn foreground(&self, creation: Creation) -> Result<Prepared> {
+        self.begin(creation, false)
+    }
+
+    fn begin(&self, creation: Creation, outlives: bool) -> Result<Prepared> {
+        crate::spawn::validate_id(&creation.id)?;
+        let bundle = creation.bundle.canonicalize().context(
+            ErrorCode::Io,
+            "find bundle",
+            format!("`{}`", creation.bundle.display()),
+        )?;
+        let (config, mut spec) = read_config(&bundle)?;
+        if creation.listening > 0
+            && let Some(process) = &mut spec.process
+        {
+            process.env.retain(|entry| !entry.starts_with("LISTEN_"));
+            process.env.push(format!("LISTEN_FDS={}", creation.listening));
+            process.env.push("LISTEN_PID=1".to_owned());
+        }
+        let Descriptors { fds, stdio, preserve_fds } =
+            Descriptors::of(creation.stdio, creation.preserved);
+
+        if let Some(linux) = &mut spec.linux
+            && linux.cgroups_path.as_ref().is_none_or(String::is_empty)
+        {
+            linux.cgroups_path = Some(self.cgroup_name(&creation.id));
+        }
+        let record = record(&creation.id, &bundle, &spec);
+        let locked = self.store.create(&creation.id)?;
+        let gate = match write_first(&locked, &record, &config, outlives) {
+            Ok(gate) => gate,
+            Err(error) => {
+                let _ = locked.remove();
+                return Err(error);
+            }
+        };
+        let request = LaunchRequest {
+            id: creation.id,
+            spec,
+            bundle: Some(bundle.to_string_lossy().into_owned()),
+            cgroup: CgroupRequest { mode: self.cgroups, ..CgroupRequest::default() },
+            stdio,
+            preserve_fds,
+            runtime: RuntimeOptions {
+                no_pivot: creation.no_pivot,
+                no_new_keyring: creation.no_new_keyring,
+                outlives,
+                gate: gate.map(Arc::new),
+                join: None,
+            },
+            ..LaunchRequest::default()
+        };
+        let maker = Maker::new(record, locked);
+        let supervisor = match Supervisor::with_ledger(Box::new(maker.clone())) {
+            Ok(supervisor) => supervisor,
+            Err(error) => {
+                maker.discard()?;
+                return Err(error);
+            }
+        };
+        Ok(Prepared {
+            supervisor,
+            request,
+            fds,
+            owner: Owner { maker: Some(maker), hand_over: creation.hand_over },
+        })
+    }
+
+    /// The cgroup of a container whose config names none: another runtime root may have a container
+    /// with its id.
+    fn cgroup_name(&self, id: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.store.root().hash(&mut hasher);
+        format!("minictr-{id}-{:08x}", hasher.finish() as u32)
+    }
+
+    /// Lets a created container execute its program.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`, and why the program can't be executed.
+    pub fn start(&self, id: &str) -> Result<()> {
+        let locked = self.store.open(id)?.locked()?;
+        let record = locked.entry.record()?;
+        let wrong = |why: &str| Err(Error::new(ErrorCode::WrongState, "cannot start", why));
+        match status(&locked.entry, &record)? {
+            Status::Created => {}
+            Status::Creating => return wrong("a container that is being created"),
+            Status::Running | Status::Paused => return wrong("an already running container"),
+            Status::Stopped => return wrong("a container that has stopped"),
+        }
+        match gate::waiting(locked.entry.directory())? {
+            Some(waiting) => waiting.release(),
+            None => wrong("a container that has stopped"),
+        }
+    }
+}
+
+/// The first things written: from here on there is a container, which can be deleted.
+fn write_first(
+    locked: &Locked,
+    record: &Record,
+    config: &[u8],
+    outlives: bool,
+) -> Result<Option<Gate>> {
+    locked.write_config(config)?;
+    locked.write_record(record)?;
+    if outlives { Gate::make(locked.entry.directory()).map(Some) } else { Ok(None) }
+}
+
+fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
+    let path = bundle.join("config.json");
+    let json = std::fs::read(&path)
+        .context(ErrorCode::Io, "read", format!("`{}`", path.display()))
+        .map_err(|error| error.hint("a bundle is a directory with config.json and a rootfs"))?;
+    let spec = spec::parse(&json)?;
+    Ok((json, spec))
+}
+
+/// The config that a container was created with.
+///
+/// # Errors
+/// `NotFound`, `InvalidArgument`.
+pub(super) fn config_of(entry: &Entry) -> Result<Spec> {
+    spec::parse(&entry.config()?)
+}
+
+fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
+    let rootfs = spec.root.as_ref().map_or_else(PathBuf::new, |root| bundle.join(&root.path));
+    let namespaces = spec.linux.as_ref().map(|linux| linux.namespaces.as_slice());
+    Record {
+        id: id.to_owned(),
+        oci_version: spec.oci_version.clone(),
+        bundle: bundle.to_string_lossy().into_owned(),
+        rootfs: rootfs.to_string_lossy().into_owned(),
+        created: now(),
+        owner: nix::unistd::geteuid().as_raw(),
+        annotations: spec.annotations.clone(),
+        cgroups: Vec::new(),
+        process: None,
+        made: false,
+        own_pid_namespace: namespaces
+            .unwrap_or_default()
+            .iter()
+            .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none()),
+    }
+}

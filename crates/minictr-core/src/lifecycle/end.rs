@@ -1,0 +1,110 @@
+//! Signals to a container, and its deletion.
+
+use std::os::fd::AsFd;
+
+use super::{Runtime, status};
+use crate::cgroups::{self, Hierarchies};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::ends_by_default;
+use crate::state::identity::has_ended;
+use crate::state::record::{Record, Status};
+use crate::state::store::{Entry, Locked};
+use crate::sys::process::{pidfd_open, pidfd_send_signal};
+
+/// How long a killed process may take to be gone.
+const PATIENCE_MS: u16 = 5000;
+
+impl Runtime {
+    /// Sends a signal to a container's first process, or to all its processes.
+    ///
+    /// A container that waits for its start has no program yet that could handle a signal: one that
+    /// ends programs ends it.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongState` where it has stopped, unless all are meant: then there is nothing
+    /// left to signal, which is what was wanted.
+    pub fn kill(&self, id: &str, signal: i32, all: bool) -> Result<()> {
+        let entry = self.store.open(id)?;
+        let record = entry.record()?;
+        let object = format!("container `{id}`");
+        if all && !record.cgroups.is_empty() {
+            return signal_all(&record, signal).context(ErrorCode::WrongState, "signal", object);
+        }
+        let status = status(&entry, &record)?;
+        let process = record.process.as_ref().and_then(|process| process.find());
+        let (Some(pidfd), false) = (process, status == Status::Stopped) else {
+            if all {
+                return Ok(());
+            }
+            return Err(Error::new(
+                ErrorCode::WrongState,
+                "signal",
+                format!("{object}: container not running"),
+            ));
+        };
+        let waits = status == Status::Created && ends_by_default(signal);
+        let signal = if waits { libc::SIGKILL } else { signal };
+        pidfd_send_signal(pidfd.as_fd(), signal).context(ErrorCode::WrongState, "signal", object)
+    }
+
+    /// Deletes a container that has stopped, or waits for its start; with `force` any, after killing
+    /// it.
+    ///
+    /// # Errors
+    /// `NotFound`, unless forced; `WrongState` where it runs; `Cgroup` and `Io` for what can't be
+    /// cleared now, which a later call can.
+    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
+        let locked = match self.store.open(id).and_then(Entry::locked) {
+            Err(error) if force && error.code == ErrorCode::NotFound => return Ok(()),
+            locked => locked?,
+        };
+        let record = match locked.entry.record() {
+            // What is left of a creation that was killed before anything was made.
+            Err(error) if error.code == ErrorCode::NotFound && force => return locked.remove(),
+            record => record?,
+        };
+        let status = status(&locked.entry, &record)?;
+        if !force && !matches!(status, Status::Stopped | Status::Created) {
+            return Err(Error::new(
+                ErrorCode::WrongState,
+                "cannot delete container",
+                format!("{id} that is not stopped: {}", status.word()),
+            )
+            .hint("kill it first, or use `--force`"));
+        }
+        destroy(locked, &record)
+    }
+}
+
+/// Ends all that a container has, and frees its id.
+pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
+    if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
+        // ESRCH: it has just ended.
+        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        // What doesn't end now keeps its cgroup, whose removal says so.
+        let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
+    }
+    if !record.cgroups.is_empty() {
+        cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
+    }
+    locked.remove()
+}
+
+/// Signals every process that is in the cgroups both before and after its handle was opened: so
+/// none that got a pid meanwhile.
+fn signal_all(record: &Record, signal: i32) -> Result<(), nix::errno::Errno> {
+    let handles: Vec<_> = cgroups::processes(&record.cgroups)
+        .into_iter()
+        .filter_map(|pid| Some((pid, pidfd_open(pid).ok()?)))
+        .collect();
+    let still = cgroups::processes(&record.cgroups);
+    for (pid, pidfd) in &handles {
+        if still.binary_search(pid).is_ok() {
+            match pidfd_send_signal(pidfd.as_fd(), signal) {
+                Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The life of a container whose state outlives each process that looks at it, `runtime.md`.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `create` | from a bundle to a container that waits, or to one in the foreground; its start |
+//! | `exec` | another process in a running container |
+//! | `prepared` | what is ready to be launched, and who is told once it runs |
+//! | `end` | signals, deletion |
+//! | `sockets` | handing a terminal or a process handle to an engine |
+//!
+//! It composes [`crate::spawn`], [`crate::state`] and [`crate::cgroups`]; `minictr-oci` parses and
+//! prints around it. What a call changes is written down before it is made, so that
+//! [`Runtime::delete`] clears what a kill at any moment has left.
+
+mod create;
+mod end;
+mod exec;
+mod prepared;
+mod sockets;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::spawn::{CgroupMode, gate};
+use crate::state::record::{Record, Status};
+use crate::state::store::{Entry, Store};
+
+pub use create::Creation;
+pub use exec::{Changes, Execution, Target};
+pub use prepared::{HandOver, Owner, Prepared};
+
+/// A runtime root, and how its containers are made.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    store: Store,
+    cgroups: CgroupMode,
+}
+
+/// What the `state` command says of a container, `runtime.md#state` with the fields that engines
+/// know from runc.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The version of the spec that its config follows.
+    pub oci_version: String,
+    /// Its id.
+    pub id: String,
+    /// Its first process; 0 where there is none.
+    pub pid: i32,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Absolute path of its bundle.
+    pub bundle: String,
+    /// Absolute path of its rootfs.
+    pub rootfs: String,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    /// `annotations` of its config.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The user who created it, by name where it has one.
+    pub owner: String,
+}
+
+impl Runtime {
+    /// The containers below `root`.
+    #[must_use]
+    pub fn new(root: PathBuf, cgroups: CgroupMode) -> Self {
+        Self { store: Store::new(root), cgroups }
+    }
+
+    /// What is known of one container.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub fn state(&self, id: &str) -> Result<State> {
+        let entry = self.store.open(id)?;
+        let record = entry.record()?;
+        let status = status(&entry, &record)?;
+        Ok(state(record, status))
+    }
+
+    /// What is known of each container, by id. One that is deleted meanwhile is left out.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn list(&self) -> Result<Vec<State>> {
+        let ids = self.store.ids()?;
+        Ok(ids.iter().filter_map(|id| self.state(id).ok()).collect())
+    }
+
+    /// The processes of a container.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io`.
+    pub fn processes(&self, id: &str) -> Result<Vec<i32>> {
+        let record = self.store.open(id)?.record()?;
+        if record.cgroups.is_empty() {
+            let first = record.process.filter(|process| process.find().is_some());
+            return Ok(first.map(|process| process.pid).into_iter().collect());
+        }
+        Ok(crate::cgroups::processes(&record.cgroups))
+    }
+}
+
+fn state(record: Record, status: Status) -> State {
+    let alive = status != Status::Stopped;
+    State {
+        oci_version: record.oci_version,
+        id: record.id,
+        pid: record.process.filter(|_| alive).map_or(0, |process| process.pid),
+        status,
+        bundle: record.bundle,
+        rootfs: record.rootfs,
+        created: record.created,
+        annotations: record.annotations,
+        owner: nix::unistd::User::from_uid(record.owner.into())
+            .ok()
+            .flatten()
+            .map_or_else(|| record.owner.to_string(), |user| user.name),
+    }
+}
+
+/// Where a container is in its life: asked of the kernel, not of what was written down.
+fn status(entry: &Entry, record: &Record) -> Result<Status> {
+    let being_made = || !record.made && entry.is_busy();
+    let alive = record.process.as_ref().is_some_and(|process| process.find().is_some());
+    if !alive {
+        return Ok(if being_made() { Status::Creating } else { Status::Stopped });
+    }
+    if gate::waiting(entry.directory())?.is_some() {
+        return Ok(if being_made() { Status::Creating } else { Status::Created });
+    }
+    Ok(match (record.made, being_made()) {
+        (true, _) => Status::Running,
+        (false, true) => Status::Creating,
+        // Its creator was killed, and it ends by that.
+        (false, false) => Status::Stopped,
+    })
+}

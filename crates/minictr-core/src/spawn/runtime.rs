@@ -1,0 +1,37 @@
+//! What an OCI runtime asks for beyond what a library's caller can: it never crosses a border.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nix::sched::CloneFlags;
+
+use super::gate::Gate;
+
+/// Launch options of an OCI runtime.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// Moves the root over `/` and changes to it instead of `pivot_root(2)`, which an initramfs as
+    /// root can't do.
+    pub no_pivot: bool,
+    /// Leaves the container in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// The container lives on when this process ends.
+    pub outlives: bool,
+    /// Where the container waits between its creation and its start.
+    pub gate: Option<Arc<Gate>>,
+    /// A running container that the process joins, instead of one of its own.
+    pub join: Option<Arc<Joined>>,
+}
+
+/// A running container, as a process that joins it needs it.
+#[derive(Debug)]
+pub struct Joined {
+    /// A handle of a process in it, whose namespaces are joined.
+    pub process: OwnedFd,
+    /// Which of them: those that aren't this process's own.
+    pub namespaces: CloneFlags,
+    /// `cgroup.procs` of its v1 cgroups, open for writing, memory's last.
+    pub procs: Vec<OwnedFd>,
+    /// The directory of its v2 cgroup.
+    pub v2: Option<OwnedFd>,
+}

@@ -1,0 +1,73 @@
+//! Options that stand before the verb.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use minictr_core::error::{Error, Result};
+use minictr_core::lifecycle::Runtime;
+use minictr_core::spawn::CgroupMode;
+use minictr_core::state;
+
+/// Options that stand before the verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Directory of the containers' state [default: /run/minictr/oci, for other users
+    /// $XDG_RUNTIME_DIR/minictr/oci].
+    #[arg(long)]
+    root: Option<PathBuf>,
+    /// File that a failure is written to, as one record.
+    #[arg(long)]
+    pub(crate) log: Option<PathBuf>,
+    /// Form of that record.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Accepted from engines; there is nothing more to say.
+    #[arg(long)]
+    debug: bool,
+    /// As `--cgroup-manager systemd`.
+    #[arg(long)]
+    systemd_cgroup: bool,
+    /// Who makes cgroups.
+    #[arg(long, value_enum, default_value_t = CgroupManager::Cgroupfs)]
+    cgroup_manager: CgroupManager,
+    /// Accepted from engines: what this user may do is found out by itself.
+    #[arg(long, value_name = "true|false|auto", value_parser = ["true", "false", "auto"])]
+    rootless: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CgroupManager {
+    Cgroupfs,
+    Systemd,
+    Disabled,
+}
+
+impl Global {
+    /// The runtime that these options mean.
+    pub(crate) fn runtime(&self) -> Runtime {
+        let root = self.root.clone().unwrap_or_else(|| state::default_directory().join("oci"));
+        let cgroups = match self.cgroup_manager {
+            CgroupManager::Disabled => CgroupMode::None,
+            CgroupManager::Cgroupfs | CgroupManager::Systemd => CgroupMode::Auto,
+        };
+        Runtime::new(root, cgroups)
+    }
+
+    /// The runtime, for making a container.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a cgroup manager that there isn't.
+    pub(crate) fn making_runtime(&self) -> Result<Runtime> {
+        if self.systemd_cgroup || self.cgroup_manager == CgroupManager::Systemd {
+            return Err(Error::invalid("use", "the cgroup manager `systemd`: there is none yet")
+                .hint("set the engine's cgroup driver to `cgroupfs`"));
+        }
+        Ok(self.runtime())
+    }
+}
