@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { cutAtCommand, type MissingOption, type OptionShape } from '../../ts/cli/arguments.js';
+import {
+  cutAtCommand,
+  type MissingOption,
+  type OptionShape,
+  takeAllOptions,
+} from '../../ts/cli/arguments.js';
 
 const TABLE: readonly OptionShape[] = [
   { name: 'interactive', alias: 'i', kind: 'flag' },
@@ -114,4 +119,18 @@ test('refuses by name an option that other programs have', () => {
 test('names that objects inherit are no options', () => {
   refused('--constructor x', 'use option `--constructor`: there is none of this name', undefined);
   refused('--__proto__=1 x', 'use option `--__proto__`: there is none of this name', undefined);
+});
+
+test('where there is no command, options stand anywhere before two dashes', () => {
+  const take = (line: string) => takeAllOptions(line.split(' '), TABLE);
+  assert.deepEqual(take('a -i b --memory 5m c'), {
+    options: ['--interactive=true', '--memory=5m'],
+    rest: ['a', 'b', 'c'],
+    help: false,
+  });
+  assert.deepEqual(take('a - -- -t --').rest, ['a', '-', '-t', '--']);
+  assert.equal(take('a --help').help, true);
+  const noHost = TABLE.filter(({ alias }) => alias !== 'h');
+  assert.equal(takeAllOptions(['-h', 'a'], noHost).help, true);
+  assert.throws(() => take('a --nosuch'), { name: 'UsageError' });
 });

@@ -3,7 +3,8 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { readRunLine, targetOf, wantsJson } from '../../ts/cli/commands/run.js';
+import { wantsJson } from '../../ts/cli/arguments.js';
+import { readRunLine, targetOf } from '../../ts/cli/commands/run.js';
 import { MISSING_OPTIONS } from '../../ts/cli/missing-options.js';
 import { newRunDraft, RUN_OPTIONS, type RunDraft } from '../../ts/cli/options.js';
 import { newFolder } from '../support/scratch.js';

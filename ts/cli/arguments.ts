@@ -55,6 +55,33 @@ export function cutAtCommand(
   table: readonly OptionShape[],
   missing: readonly MissingOption[] = [],
 ): CutLine {
+  return takeOptions(words, table, missing, (at) => words.slice(at));
+}
+
+/**
+ * Takes the options out of `words`, wherever they stand before a `--`; the rest is what remains.
+ *
+ * @throws UsageError as `cutAtCommand()`
+ */
+export function takeAllOptions(words: readonly string[], table: readonly OptionShape[]): CutLine {
+  const others: string[] = [];
+  const line = takeOptions(words, table, [], (at) => {
+    others.push(words[at] as string);
+    return undefined;
+  });
+  return { ...line, rest: [...others, ...line.rest] };
+}
+
+/**
+ * Reads options from the first word on. `atWord` is asked about each word that is none, by its index:
+ * it gives the rest of the line, or undefined to go on behind that word.
+ */
+function takeOptions(
+  words: readonly string[],
+  table: readonly OptionShape[],
+  missing: readonly MissingOption[],
+  atWord: (at: number) => readonly string[] | undefined,
+): CutLine {
   const known: Known = {
     names: new Map(table.map((option) => [option.name, option])),
     letters: new Map(
@@ -75,9 +102,11 @@ export function cutAtCommand(
   while (at < words.length) {
     const word = words[at] as string;
     if (word === '--') return { options, rest: words.slice(at + 1), help };
-    if (!word.startsWith('-') || word === '-') break;
     at += 1;
-    if (word === '--help' || word === '-?' || (word === '-h' && at === words.length)) {
+    if (!word.startsWith('-') || word === '-') {
+      const rest = atWord(at - 1);
+      if (rest !== undefined) return { options, rest, help };
+    } else if (word === '--help' || word === '-?' || (word === '-h' && isHelp(at, words, known))) {
       help = true;
     } else if (word.startsWith('--')) {
       options.push(longOption(word, known, next));
@@ -85,7 +114,12 @@ export function cutAtCommand(
       options.push(...shortOptions(word, known, next));
     }
   }
-  return { options, rest: words.slice(at), help };
+  return { options, rest: [], help };
+}
+
+/** `-h` is a host name where it has a value and the command knows such an option. */
+function isHelp(at: number, words: readonly string[], { letters }: Known): boolean {
+  return at === words.length || !letters.has('h');
 }
 
 function longOption(word: string, known: Known, next: (written: string) => string): string {
@@ -149,4 +183,10 @@ function unknownShort(letter: string, word: string, { names, missing }: Known): 
     'there is none of this name',
     long === undefined || word.length === 2 ? undefined : `did you mean \`--${long.name}\`?`,
   );
+}
+
+/** Whether a line that can't be cut asks for JSON. */
+export function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  return words.slice(0, end < 0 ? undefined : end).includes('--json');
 }

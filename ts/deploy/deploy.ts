@@ -5,6 +5,7 @@
  * native part, which resolves every path inside the rootfs and puts it in its place by a rename.
  */
 import { chmodSync, mkdirSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
 import { basename, dirname, join, posix, resolve, sep } from 'node:path';
 
 import { invalid, MinictrError } from '../errors.js';
@@ -83,8 +84,10 @@ export async function deploy(
 
   makeRootfs(rootfs);
   const files = rootfsFiles(rootfs);
-  files.makeDirectories(to);
-  files.sweep(to);
+  hinting(() => {
+    files.makeDirectories(to);
+    files.sweep(to);
+  });
   const deployed: DeployedPath[] = [];
   const record = (path: Omit<DeployedPath, 'hostPath'>): void => {
     deployed.push({ ...path, hostPath: join(rootfs, path.path) });
@@ -122,13 +125,19 @@ function directoryInRootfs(to: string): string {
 }
 
 /** A failure of Node's file functions. */
-function unreadable(thrown: unknown, path: string): MinictrError {
+function unusable(thrown: unknown, operation: string, path: string): MinictrError {
   const failure = thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : undefined;
   const errno = failure?.errno === undefined ? undefined : Math.abs(failure.errno);
   return new MinictrError(
-    { code: 'IO', operation: 'deploy', object: `\`${failure?.path ?? path}\``, errno },
+    { code: 'IO', operation, object: `\`${path}\``, errno },
     { cause: thrown },
   );
+}
+
+/** One with something that is to be deployed; below a directory, the path is the failure's own. */
+function unreadable(thrown: unknown, source: string): MinictrError {
+  const failure = thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : undefined;
+  return unusable(thrown, 'deploy', failure?.path ?? source);
 }
 
 /** Everything that is to be brought, found before anything is made. */
@@ -194,10 +203,26 @@ function librariesOf(deliveries: readonly Delivery[]): Map<string, string> {
   return found;
 }
 
+/**
+ * A directory and those above it. Node's own `recursive` never ends where the kernel makes no
+ * directories, as in /proc.
+ */
+function makeDirectories(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectories(parent);
+  try {
+    mkdirSync(path);
+  } catch (thrown) {
+    // Somebody else has made it meanwhile.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw thrown;
+  }
+}
+
 /** The directory, and in an empty one what containers expect to be there. */
 function makeRootfs(rootfs: string): void {
   try {
-    mkdirSync(rootfs, { recursive: true });
+    makeDirectories(resolve(rootfs));
     if (readdirSync(rootfs).length > 0) return;
     for (const [name, mode] of MOUNT_POINTS) {
       mkdirSync(join(rootfs, name));
@@ -205,7 +230,7 @@ function makeRootfs(rootfs: string): void {
       chmodSync(join(rootfs, name), mode);
     }
   } catch (thrown) {
-    throw unreadable(thrown, rootfs);
+    throw unusable(thrown, 'make rootfs', rootfs);
   }
 }
 
@@ -220,16 +245,31 @@ async function bring(files: RootfsFiles, { source, target, kind, linkTo }: Entry
       files.sweep(target);
     } else if (kind === 'directory-end') files.dressDirectory(source, target);
   } catch (thrown) {
-    if (!(thrown instanceof MinictrError)) throw unreadable(thrown, source);
-    const hint = HINTS[thrown.errno ?? 0];
-    if (hint === undefined || thrown.hint !== undefined) throw thrown;
-    const { code, operation, object, errno } = thrown;
-    throw new MinictrError({ code, operation, object, errno, hint }, { cause: thrown });
+    throw thrown instanceof MinictrError ? withHint(thrown) : unreadable(thrown, source);
+  }
+}
+
+function hinting(act: () => void): void {
+  try {
+    act();
+  } catch (thrown) {
+    throw thrown instanceof MinictrError ? withHint(thrown) : thrown;
   }
 }
 
 /** What to do about some errors of the kernel. */
 const HINTS: Readonly<Record<number, string>> = {
-  20: 'a file is where a directory is to be; remove it first',
-  21: 'a directory is where the file is to be; remove it first, or choose another with `--to`',
+  [constants.errno.ENOTDIR]:
+    'in the place of a directory there is a file, or a link that leads nowhere in the rootfs; ' +
+    'remove it first',
+  [constants.errno.EISDIR]:
+    'a directory is where the file is to be; remove it first, or choose another with `--to`',
+  [constants.errno.ELOOP]: 'links in the rootfs lead in a circle; remove one of them first',
 };
+
+function withHint(error: MinictrError): MinictrError {
+  const { code, operation, object, errno } = error;
+  const hint = HINTS[errno ?? 0];
+  if (hint === undefined || error.hint !== undefined) return error;
+  return new MinictrError({ code, operation, object, errno, hint }, { cause: error });
+}

@@ -4,6 +4,8 @@
 import { type BigIntStats, lstatSync, readdirSync, statSync } from 'node:fs';
 import { join, posix } from 'node:path';
 
+import { invalid } from '../errors.js';
+
 /** One thing to be made in the rootfs. */
 export interface Entry {
   /** Where it is on the host. */
@@ -46,7 +48,7 @@ function* visit(
   if (stats.isDirectory()) {
     yield { source, target, kind: 'directory' };
     // Sorted, so that what is done doesn't depend on the filesystem.
-    for (const name of readdirSync(source).sort()) {
+    for (const name of namesIn(source).sort()) {
       const below = join(source, name);
       const entry = lstatSync(below, { bigint: true });
       yield* visit(below, posix.join(target, name), entry, links);
@@ -64,6 +66,15 @@ function* visit(
     links.set(file, target);
   }
   yield { source, target, kind: kindOf(stats) };
+}
+
+/** The names in a directory. A kernel's name is of bytes; one that is no text can't go on to others. */
+function namesIn(directory: string): string[] {
+  return readdirSync(directory, { encoding: 'buffer' }).map((bytes) => {
+    const name = bytes.toString();
+    if (Buffer.from(name).equals(bytes)) return name;
+    throw invalid('deploy', `\`${join(directory, name)}\`: its name is not UTF-8`, 'rename it');
+  });
 }
 
 function kindOf(stats: BigIntStats): Entry['kind'] {

@@ -1,8 +1,6 @@
 /** `minictr deploy`: files and directories into a rootfs. */
 import { posix } from 'node:path';
 
-import yargs from 'yargs';
-
 import {
   deploy,
   type DeployedPath,
@@ -10,10 +8,9 @@ import {
   type Deployment,
   MinictrError,
 } from '../../index.js';
-import { closest } from '../closest.js';
+import { takeAllOptions, wantsJson } from '../arguments.js';
 import type { Command } from '../command.js';
-import { flag, text, value } from '../option.js';
-import { UsageError, ValueError } from '../usage-error.js';
+import { flag, readOptions, text, value } from '../option.js';
 
 /** What the options of a line say. */
 export interface DeployDraft {
@@ -71,64 +68,12 @@ export const deployCommand: Command<DeployDraft> = {
 /** What a line says: paths and options. `'help'` where that was asked for. */
 export function readDeployLine(
   words: readonly string[],
-): (DeployDraft & { paths: string[] }) | 'help' {
+): (DeployDraft & { paths: readonly string[] }) | 'help' {
+  const { options, rest, help } = takeAllOptions(words, deployCommand.options);
+  if (help) return 'help';
   const draft: DeployDraft = { json: false, options: {} };
-  const { options: table } = deployCommand;
-  const flags = table.filter(({ kind }) => kind === 'flag').map(({ name }) => name);
-  const values = table.filter(({ kind }) => kind !== 'flag').map(({ name }) => name);
-  const parsed = yargs([...words])
-    .parserConfiguration({
-      'boolean-negation': false,
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'duplicate-arguments-array': false,
-      'parse-positional-numbers': false,
-      'short-option-groups': false,
-    })
-    .boolean([...flags, 'help', 'h'])
-    .string([...values, '_'])
-    .requiresArg(values)
-    .help(false)
-    .version(false)
-    .exitProcess(false)
-    .fail((message) => {
-      throw refusal(message);
-    })
-    .parseSync() as unknown as Record<string, unknown> & { _: unknown[] };
-  if (parsed['help'] || parsed['h']) return 'help';
-  for (const [name, given] of Object.entries(parsed)) {
-    if (name === '_' || name === '$0' || given === undefined) continue;
-    const option = table.find((known) => known.name === name);
-    if (option === undefined) throw unknownOption(name);
-    try {
-      option.set(draft, String(given));
-    } catch (thrown) {
-      if (!(thrown instanceof ValueError)) throw thrown;
-      throw new UsageError(`--${name}`, thrown.message, thrown.hint);
-    }
-  }
-  return { ...draft, paths: parsed._.map(String) };
-}
-
-/** What yargs itself finds wrong: an option without its value. */
-function refusal(message: string): MinictrError {
-  const name = /following: (\S+)$/.exec(message)?.[1];
-  if (name !== undefined) return new UsageError(`--${name}`, 'its value is missing');
-  return new MinictrError({
-    code: 'INVALID_ARGUMENT',
-    operation: 'deploy:',
-    object: message.charAt(0).toLowerCase() + message.slice(1),
-  });
-}
-
-function unknownOption(name: string): UsageError {
-  const near = closest(
-    name,
-    deployCommand.options.map((option) => option.name),
-  );
-  const written = name.length === 1 ? `-${name}` : `--${name}`;
-  const hint = near === undefined ? undefined : `did you mean \`--${near}\`?`;
-  return new UsageError(written, 'there is none of this name', hint);
+  readOptions(options, deployCommand.options, draft);
+  return { ...draft, paths: rest };
 }
 
 /** Deploys; resolves to `'help'` where that is what was asked for. */
@@ -136,7 +81,7 @@ export async function runDeploy(
   words: readonly string[],
   useJson: (json: boolean) => void,
 ): Promise<'help' | undefined> {
-  useJson(words.includes('--json'));
+  useJson(wantsJson(words));
   const line = readDeployLine(words);
   if (line === 'help') return line;
   useJson(line.json);

@@ -5,7 +5,7 @@
  * container starts.
  */
 import { findDeployed, MinictrError, runForeground } from '../../index.js';
-import { cutAtCommand } from '../arguments.js';
+import { cutAtCommand, wantsJson } from '../arguments.js';
 import type { Command } from '../command.js';
 import { MISSING_OPTIONS } from '../missing-options.js';
 import { readOptions } from '../option.js';
@@ -87,12 +87,6 @@ export function targetOf(command: string, { rootfs, options }: RunDraft): Target
     object: `\`${command}\`: it is not in \`${root}\``,
     hint: `put it there first: \`${deployLine(rootfs, command)}\``,
   });
-}
-
-/** Whether a line that can't be cut asks for JSON before its COMMAND. */
-export function wantsJson(words: readonly string[]): boolean {
-  const end = words.indexOf('--');
-  return words.slice(0, end < 0 ? undefined : end).includes('--json');
 }
 
 /** What a line says: the container's options, and the program. `'help'` where that was asked for. */
