@@ -36,6 +36,8 @@ const PACKAGES = {
   bubblewrap: '/usr/bin/bwrap',
   runc: '/usr/sbin/runc',
   crun: '/usr/bin/crun',
+  attr: '/usr/bin/setfattr',
+  xfsprogs: '/usr/sbin/mkfs.xfs',
 };
 
 const totals = { passed: 0, failed: 0, skipped: 0 };

@@ -90,6 +90,8 @@ const FEATURES = {
       .some((line) => line.startsWith(`${name}:`));
   },
   'c-compiler': () => installed('cc'),
+  setfattr: () => installed('setfattr') && installed('getfattr'),
+  'mkfs.xfs': () => installed('mkfs.xfs'),
   'overlay-filesystem': () => readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n'),
 } satisfies Record<string, () => boolean>;
 
