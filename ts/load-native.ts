@@ -56,6 +56,20 @@ function resolve(specifier: string): string | undefined {
   }
 }
 
+/** Loads a file that is there. */
+function load(addonPath: string): Binding {
+  try {
+    return require(addonPath) as Binding;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_DLOPEN_DISABLED') throw cause;
+    throw new Error(
+      'minictr is a native addon, which this process may not load; run node with `--allow-addons`' +
+        ' and `--allow-child-process`',
+      { cause },
+    );
+  }
+}
+
 /** Loads the addon, or fails with one sentence that says why there is none for this machine. */
 export function loadNative(): Native {
   if (process.platform !== 'linux') {
@@ -77,7 +91,7 @@ export function loadNative(): Native {
     }
   }
   return {
-    addon: require(addonPath) as Binding,
+    addon: load(addonPath),
     helperPath: join(dirname(addonPath), 'minictr-oci'),
   };
 }

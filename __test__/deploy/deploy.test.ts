@@ -74,6 +74,8 @@ test('modes, times and holes are those of the source', async () => {
   assert.ok(at('sparse').blocks < 1000, `${at('sparse').blocks} blocks`);
   assert.deepEqual([at('locked').mode & 0o7777, at('locked').mtimeMs], [0o555, 2000]);
   assert.equal(at('locked/file').mode & 0o7777, 0o400);
+  // so that they can be removed
+  for (const directory of [locked, join(rootfs, 'bin/locked')]) chmodSync(directory, 0o755);
 });
 
 test('set-user-ID is kept with the owner that it speaks for', async () => {

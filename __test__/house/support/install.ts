@@ -20,7 +20,7 @@ export const platform = platforms.find((name) =>
 
 /** A new empty folder, outside the clone so that nothing in the clone is found from it. */
 export function emptyFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'minictr-house-'));
+  return mkdtempSync(join(tmpdir(), 'minictr-test-house-'));
 }
 
 /** How a finished program went. */
