@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{Runtime, status};
+use super::{Runtime, processes, status};
 use crate::cgroups::{self, Hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::ends_by_default;
@@ -27,15 +27,12 @@ impl Runtime {
         let entry = self.store.open(id)?;
         let record = entry.record()?;
         let object = format!("container `{id}`");
-        if all && !record.cgroups.is_empty() {
+        if all {
             return signal_all(&record, signal).context(ErrorCode::WrongState, "signal", object);
         }
         let status = status(&entry, &record)?;
         let process = record.process.as_ref().and_then(|process| process.find());
         let (Some(pidfd), false) = (process, status == Status::Stopped) else {
-            if all {
-                return Ok(());
-            }
             return Err(Error::new(
                 ErrorCode::WrongState,
                 "signal",
@@ -90,14 +87,14 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     locked.remove()
 }
 
-/// Signals every process that is in the cgroups both before and after its handle was opened: so
+/// Signals every process that is in the container both before and after its handle was opened: so
 /// none that got a pid meanwhile.
 fn signal_all(record: &Record, signal: i32) -> Result<(), nix::errno::Errno> {
-    let handles: Vec<_> = cgroups::processes(&record.cgroups)
+    let handles: Vec<_> = processes(record)
         .into_iter()
         .filter_map(|pid| Some((pid, pidfd_open(pid).ok()?)))
         .collect();
-    let still = cgroups::processes(&record.cgroups);
+    let still = processes(record);
     for (pid, pidfd) in &handles {
         if still.binary_search(pid).is_ok() {
             match pidfd_send_signal(pidfd.as_fd(), signal) {

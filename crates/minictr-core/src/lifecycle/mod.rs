@@ -97,13 +97,30 @@ impl Runtime {
     /// # Errors
     /// `NotFound`, `Io`.
     pub fn processes(&self, id: &str) -> Result<Vec<i32>> {
-        let record = self.store.open(id)?.record()?;
-        if record.cgroups.is_empty() {
-            let first = record.process.filter(|process| process.find().is_some());
-            return Ok(first.map(|process| process.pid).into_iter().collect());
-        }
-        Ok(crate::cgroups::processes(&record.cgroups))
+        Ok(processes(&self.store.open(id)?.record()?))
     }
+}
+
+/// The processes of a container: those in its cgroups; where it has none, those in its pid namespace.
+fn processes(record: &Record) -> Vec<i32> {
+    let found = crate::cgroups::processes(&record.cgroups);
+    let Some(first) = record.process.as_ref().filter(|process| process.find().is_some()) else {
+        return found;
+    };
+    if !found.is_empty() {
+        return found;
+    }
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(&first.pid.to_string()).filter(|_| record.own_pid_namespace);
+    let Some(own) = own else { return vec![first.pid] };
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<i32> = names
+        .filter(|name| namespace(name).as_ref() == Some(&own))
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 fn state(record: Record, status: Status) -> State {

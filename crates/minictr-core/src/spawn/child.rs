@@ -35,6 +35,8 @@ struct Walk<'a> {
     /// Ids found in the container's own files; those of the plan otherwise.
     user: Option<ResolvedUser>,
     slave: Option<OwnedFd>,
+    /// This user namespace lets nobody set groups.
+    groups_denied: bool,
     /// The gate that was passed: who started us listens there, the creator may be gone.
     started: Option<&'a Gate>,
 }
@@ -55,6 +57,7 @@ pub(super) fn run(
         masks: Masks::default(),
         user: None,
         slave: None,
+        groups_denied: false,
         started: None,
     };
     for (index, step) in plan.steps.iter().enumerate().skip(plan.joins()) {
@@ -164,7 +167,13 @@ impl<'a> Walk<'a> {
             }
             Step::AwaitMaps | Step::AwaitRecord => await_parent(self.sync)?,
             Step::BecomeRoot => {
-                security::setgroups(&[])?;
+                match security::setgroups(&[]) {
+                    Ok(()) => {}
+                    // With every capability there: denied for good, where an unprivileged process
+                    // wrote a map of its own id alone. Its groups stay, which mean nothing inside.
+                    Err(Errno::EPERM) => self.groups_denied = true,
+                    Err(errno) => return Err(errno.into()),
+                }
                 security::setresgid(0)?;
                 security::setresuid(0)?;
                 self.stay_hidden()?;
@@ -237,7 +246,7 @@ impl<'a> Walk<'a> {
                     files::give_pipe(*pipe, uid, gid);
                 }
                 process::set_keep_capabilities(true)?;
-                if *set_groups {
+                if *set_groups && !(self.groups_denied && groups.is_empty()) {
                     security::setgroups(groups)?;
                 }
                 security::setresgid(gid)?;

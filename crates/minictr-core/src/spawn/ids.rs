@@ -297,6 +297,9 @@ pub(super) fn choose(
                     "`linux.uidMappings` and `gidMappings` in the spec",
                 ));
             }
+            if caller.euid != 0 && is_own(caller, request, &lines) {
+                return Ok((None, IdPlan::Own));
+            }
             Ok((None, if caller.euid == 0 { IdPlan::Parent(lines) } else { IdPlan::Helper(lines) }))
         }
         IdMappingSource::Auto if caller.privileged => {
@@ -318,6 +321,19 @@ pub(super) fn choose(
         IdMappingSource::Auto => Ok((None, IdPlan::Own)),
         IdMappingSource::Subordinate => Ok((None, IdPlan::Helper(subordinate(caller)?))),
     }
+}
+
+/// Whether a map has the caller's own ids alone, as the process's: nobody's privilege is needed then.
+fn is_own(caller: &Caller, request: &LaunchRequest, lines: &MapLines) -> bool {
+    let user = request.spec.process.as_ref().map(|process| &process.user);
+    let one = |lines: &[IdMapping], container_id, host_id| {
+        *lines == [IdMapping { container_id, host_id, size: 1 }]
+    };
+    user.is_some_and(|user| {
+        user.additional_gids.is_empty()
+            && one(&lines.uids, user.uid, caller.euid)
+            && one(&lines.gids, user.gid, caller.egid)
+    })
 }
 
 /// The caller as root, then its subordinate ids.
