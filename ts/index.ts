@@ -6,7 +6,17 @@ export type * from './container/options.js';
 export { ContainerProcess } from './container/process.js';
 export { ProgramError, type RunResult, type Usage } from './container/result.js';
 export { run } from './container/run.js';
-export type { Stats } from './container/stats.js';
+export type {
+  CpuStats,
+  HugePageStats,
+  IoDeviceStats,
+  IoStats,
+  MemoryStats,
+  PidsStats,
+  Pressure,
+  Stall,
+  Stats,
+} from './container/stats.js';
 export type { InputStreamOf, OutputOf, OutputStreamOf, ResultOf } from './container/types.js';
 export { deploy, type DeployedPath, type Deployment, type DeployOptions } from './deploy/deploy.js';
 export { findDeployed } from './deploy/find.js';

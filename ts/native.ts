@@ -5,6 +5,7 @@
  */
 import type { BindingLaunch, BindingLibrary, BindingSession } from '../index.js';
 import { fromBinding, MinictrError } from './errors.js';
+import type { Stats } from './container/stats.js';
 import { loadNative } from './load-native.js';
 
 /** What the core says about a container. */
@@ -12,7 +13,7 @@ export type NativeEvent =
   | { kind: 'started'; launch: number; pid: number }
   | { kind: 'failed'; launch: number; error: ConstructorParameters<typeof MinictrError>[0] }
   | { kind: 'exited'; launch: number; exit: NativeExit }
-  | { kind: 'stats'; launch: number; token: number; stats: Record<string, number | null> }
+  | { kind: 'stats'; launch: number; token: number; stats: Stats }
   | {
       kind: 'requestFailed';
       launch: number;

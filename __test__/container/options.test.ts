@@ -257,8 +257,8 @@ test(
     const stats = await process.stats();
     process.kill('SIGKILL');
     await process.catch(() => {});
-    assert.equal(stats.memoryLimitBytes, 64 * 2 ** 20);
-    assert.equal(stats.pidsLimit, 20);
+    assert.equal(stats.memory.limitBytes, 64 * 2 ** 20);
+    assert.equal(stats.pids.limit, 20);
     const { made, error } = JSON.parse(await probe(['fork-many', '40'], { limits })) as {
       made: number;
       error: string;
@@ -272,10 +272,10 @@ test(
   { skip: container.skip || lacks('pids-cgroup') },
   async () => {
     const process = run('probe', ['stay'], { rootfs });
-    assert.equal((await process.stats()).pidsLimit, 4096);
+    assert.equal((await process.stats()).pids.limit, 4096);
     await process.close();
     const unlimited = run('probe', ['stay'], { rootfs, limits: { pids: -1 } });
-    assert.equal((await unlimited.stats()).pidsLimit, undefined);
+    assert.equal((await unlimited.stats()).pids.limit, undefined);
     await unlimited.close();
   },
 );

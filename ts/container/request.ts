@@ -39,7 +39,7 @@ export interface LaunchRequest {
   mountPoints: 'private';
   seccomp: 'default' | 'spec';
   init: boolean;
-  cgroup: { parent?: string; defaultPids: number };
+  cgroup: { parent?: string; accountIo?: boolean; defaultPids: number };
   stdio?: Array<number | null>;
   preserveFds?: number[];
   timeoutMs?: number;
@@ -118,6 +118,7 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     init: options.init ?? false,
     cgroup: {
       ...(options.cgroupParent !== undefined && { parent: options.cgroupParent }),
+      ...(options.accountIo && { accountIo: true }),
       defaultPids: DEFAULT_PIDS,
     },
     ...(options.timeoutMs !== undefined && {

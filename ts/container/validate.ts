@@ -83,6 +83,7 @@ const CONTAINER: Checks<ContainerOptions> = {
   oomScoreAdj: number,
   addHosts: record,
   cgroupParent: text,
+  accountIo: flag,
   stopSignal: ['a signal', (value) => isName(value) && signalNumber(value) !== undefined],
 };
 

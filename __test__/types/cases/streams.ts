@@ -35,9 +35,10 @@ for await (const line of plain.iterable({ from: 'stderr' })) holds<Equal<typeof 
 // @ts-expect-error: there is no such stream
 plain.iterable({ from: 'stdin' });
 
-const { memoryBytes, cpuUsageUs } = await plain.stats();
-holds<Equal<typeof memoryBytes, number | undefined>>();
-holds<Equal<typeof cpuUsageUs, number | undefined>>();
+const { memory, cpu, io } = await plain.stats();
+holds<Equal<typeof memory.usageBytes, number | undefined>>();
+holds<Equal<typeof cpu.usageUs, number | undefined>>();
+holds<Equal<NonNullable<typeof io.pressure>['some']['totalUs'], number>>();
 
 holds<Equal<ReturnType<typeof plain.kill>, boolean>>();
 plain.kill('SIGTERM');

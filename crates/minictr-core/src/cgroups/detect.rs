@@ -30,6 +30,15 @@ impl Hierarchy {
         };
         format!("{}/{}", self.mount_point, below.trim_matches('/'))
     }
+
+    /// Parent and name of a cgroup of this hierarchy, given as a directory; `None` for a directory
+    /// that is none.
+    pub(super) fn split<'path>(&self, directory: &'path str) -> Option<(&'path str, &'path str)> {
+        let below = directory.strip_prefix(&self.mount_point)?;
+        let inside = below.starts_with('/') && !below.split('/').any(|part| part == "..");
+        let (parent, name) = directory.rsplit_once('/')?;
+        (inside && !name.is_empty() && name != ".").then_some((parent, name))
+    }
 }
 
 /// Reads both files' texts.

@@ -1,4 +1,4 @@
-//! Reading and writing control files, relative to a directory's descriptor.
+//! Reading control files, relative to a directory's descriptor. Limits are written by `changes`.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -6,14 +6,17 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use crate::error::{Error, ErrorCode, Result};
-
-/// No control file that is read here is longer.
-const MAX_BYTES: usize = 64 * 1024;
+/// No control file that is read here is longer, the longest list of processes included.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Opens a control file.
 pub(super) fn open(directory: BorrowedFd<'_>, name: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
     openat(directory, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+/// Whether a control file is there.
+pub(super) fn exists(directory: BorrowedFd<'_>, name: &str) -> bool {
+    open(directory, name, OFlag::O_PATH).is_ok()
 }
 
 /// The whole of a control file.
@@ -21,15 +24,12 @@ pub(super) fn read(directory: BorrowedFd<'_>, name: &str) -> Result<String, Errn
     let file = open(directory, name, OFlag::O_RDONLY)?;
     let mut text = Vec::with_capacity(4096);
     let mut chunk = [0u8; 4096];
-    loop {
+    while text.len() < MAX_BYTES {
         match nix::unistd::read(&file, &mut chunk) {
             Ok(0) => break,
             Ok(count) => text.extend_from_slice(&chunk[..count]),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
-        }
-        if text.len() > MAX_BYTES || chunk.len() > text.len() {
-            break;
         }
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
@@ -52,33 +52,76 @@ pub(super) fn value_of(text: &str, key: &str) -> Option<u64> {
         .and_then(|value| value.trim().parse().ok())
 }
 
+/// All of `key value` lines.
+pub(super) fn values(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(' ')?;
+        Some((key, value.trim().parse().ok()?))
+    })
+}
+
 /// Writes a control file in one call.
-pub(super) fn write(
-    directory: BorrowedFd<'_>,
-    name: &str,
-    value: &str,
-) -> std::result::Result<(), Errno> {
+pub(super) fn write(directory: BorrowedFd<'_>, name: &str, value: &str) -> Result<(), Errno> {
     let file = open(directory, name, OFlag::O_WRONLY)?;
     nix::unistd::write(&file, value.as_bytes()).map(drop)
 }
 
-/// Writes a limit; a failure names the file and the value.
-pub(super) fn set(directory: BorrowedFd<'_>, name: &str, value: impl ToString) -> Result<()> {
-    let value = value.to_string();
-    write(directory, name, &value).map_err(|errno| {
-        let error =
-            Error::new(ErrorCode::Cgroup, "set", format!("`{name}` to `{value}`")).errno(errno);
-        match errno {
-            Errno::EBUSY => error.hint("more than that is in use already"),
-            Errno::EINVAL | Errno::ERANGE => {
-                error.hint("the kernel refuses the value: look at `man 7 cgroups` for its range")
+/// Puts a process into the cgroup whose `cgroup.procs` is open.
+pub(super) fn put(procs: BorrowedFd<'_>, pid: i32) -> Result<(), Errno> {
+    nix::unistd::write(procs, pid.to_string().as_bytes()).map(drop)
+}
+
+/// A directory that stands for a cgroup in tests of what is read from one.
+#[cfg(test)]
+pub(super) mod fake {
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    pub(in crate::cgroups) struct Fake {
+        pub(in crate::cgroups) path: PathBuf,
+        directory: OwnedFd,
+    }
+
+    impl Fake {
+        pub(in crate::cgroups) fn new(files: &[(&str, &str)]) -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("minictr-cgroup-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let directory = std::fs::File::open(&path).unwrap().into();
+            for (name, text) in files {
+                std::fs::write(path.join(name), text).unwrap();
             }
-            Errno::ENOENT => {
-                error.hint("this kernel doesn't have that limit (swap accounting may be off)")
-            }
-            Errno::EACCES | Errno::EPERM => error
-                .hint("this user may not write that limit; ask for delegation of the controller"),
-            _ => error,
+            Self { path, directory }
         }
-    })
+
+        pub(in crate::cgroups) fn fd(&self) -> BorrowedFd<'_> {
+            self.directory.as_fd()
+        }
+
+        pub(in crate::cgroups) fn text(&self, name: &str) -> String {
+            std::fs::read_to_string(self.path.join(name)).unwrap()
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn a_file_of_many_pages_is_read_whole() {
+        let text: String = (0..5000).map(|pid| format!("{pid}\n")).collect();
+        let fake = Fake::new(&[("cgroup.procs", &text)]);
+        assert_eq!(read(fake.fd(), "cgroup.procs").unwrap(), text);
+    }
 }

@@ -2,17 +2,22 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::Stats;
-use super::files::{number, set};
-use crate::error::Result;
+use super::changes::Changes;
+use super::files::{keyed, number};
+use super::stats::PidsStats;
 
-/// Writes the limit; negative is none.
-pub(super) fn apply(directory: BorrowedFd<'_>, limit: i64) -> Result<()> {
+/// The limit; negative is none, and 0 lets nobody fork.
+pub(super) fn changes(limit: i64, changes: &mut Changes) {
     let value = if limit < 0 { "max".to_owned() } else { limit.to_string() };
-    set(directory, "pids.max", value)
+    changes.set("pids.max", value);
 }
 
-pub(super) fn stats(directory: BorrowedFd<'_>, stats: &mut Stats) {
-    stats.pids = number(directory, "pids.current");
-    stats.pids_limit = number(directory, "pids.max");
+pub(super) fn stats(directory: BorrowedFd<'_>) -> PidsStats {
+    PidsStats {
+        current: number(directory, "pids.current"),
+        // Linux 6.1.
+        peak: number(directory, "pids.peak"),
+        limit: number(directory, "pids.max"),
+        limit_hits: keyed(directory, "pids.events", "max"),
+    }
 }

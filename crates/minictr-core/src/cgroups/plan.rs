@@ -16,24 +16,53 @@ pub(super) enum Controller {
     CpuAccounting,
     Cpuset,
     Devices,
+    Io,
+    HugePages,
+    Rdma,
+    NetworkClass,
+    NetworkPriority,
+    Freezer,
+    Misc,
+    DeviceMemory,
 }
 
+/// All of them with their names on v1 and on v2; those that every v2 cgroup has, enabled or not, are
+/// [`V2_ALWAYS`].
+const CONTROLLERS: [(Controller, &str, &str); 14] = [
+    (Controller::Memory, "memory", "memory"),
+    (Controller::Pids, "pids", "pids"),
+    (Controller::Cpu, "cpu", "cpu"),
+    (Controller::CpuAccounting, "cpuacct", ""),
+    (Controller::Cpuset, "cpuset", "cpuset"),
+    (Controller::Devices, "devices", ""),
+    (Controller::Io, "blkio", "io"),
+    (Controller::HugePages, "hugetlb", "hugetlb"),
+    (Controller::Rdma, "rdma", "rdma"),
+    (Controller::NetworkClass, "net_cls", ""),
+    (Controller::NetworkPriority, "net_prio", ""),
+    (Controller::Freezer, "freezer", ""),
+    (Controller::Misc, "misc", "misc"),
+    (Controller::DeviceMemory, "dmem", "dmem"),
+];
+
+/// What every v2 cgroup can do without a controller.
+pub(super) const V2_ALWAYS: [Controller; 3] =
+    [Controller::CpuAccounting, Controller::Devices, Controller::Freezer];
+
 impl Controller {
-    /// Its name in `/proc/self/cgroup` and `cgroup.controllers`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Pids => "pids",
-            Self::Cpu => "cpu",
-            Self::CpuAccounting => "cpuacct",
-            Self::Cpuset => "cpuset",
-            Self::Devices => "devices",
-        }
+    /// Its name in `/proc/self/cgroup` on v1, and in `cgroup.controllers` on v2, where it may have
+    /// none.
+    pub(super) fn name(self, v2: bool) -> &'static str {
+        let entry = CONTROLLERS.iter().find(|(controller, ..)| *controller == self);
+        entry.map_or("", |(_, old, new)| if v2 { new } else { old })
     }
 
-    /// Whether every v2 cgroup has it, enabled or not: CPU time is always accounted.
-    pub(super) fn v2_without_controller(self) -> bool {
-        self == Self::CpuAccounting
+    /// The controller of a name on v1 or on v2; `None` for those that containers don't use.
+    pub(super) fn named(name: &str, v2: bool) -> Option<Self> {
+        CONTROLLERS
+            .iter()
+            .find(|(_, old, new)| !name.is_empty() && *if v2 { new } else { old } == name)
+            .map(|(controller, ..)| *controller)
     }
 }
 
@@ -44,7 +73,8 @@ pub struct CgroupSpec<'a> {
     parent: Option<&'a str>,
     resources: Option<&'a Resources>,
     default_pids: Option<i64>,
-    device_rules: bool,
+    must_list_devices: bool,
+    account_io: bool,
     wanted: bool,
 }
 
@@ -72,7 +102,8 @@ impl<'a> CgroupSpec<'a> {
             parent,
             resources,
             default_pids: request.cgroup.default_pids,
-            device_rules: host_ids && resources.is_some_and(|r| !r.devices.is_empty()),
+            must_list_devices: host_ids && resources.is_some_and(|r| !r.devices.is_empty()),
+            account_io: request.cgroup.account_io,
             wanted: request.cgroup.mode != CgroupMode::None,
         }
     }
@@ -83,10 +114,16 @@ impl<'a> CgroupSpec<'a> {
         &self.name
     }
 
-    /// Whether the container is to have a list of devices: without a user namespace, where one says.
+    /// Whether the container must have a list of devices: without a user namespace, where one says.
+    /// With one it gets the list where it can be had.
     #[must_use]
     pub fn lists_devices(&self) -> bool {
-        self.device_rules
+        self.must_list_devices
+    }
+
+    /// Whether the container is to have a cgroup at all.
+    pub(super) fn wanted(&self) -> bool {
+        self.wanted
     }
 
     pub(super) fn parent(&self) -> Option<&str> {
@@ -103,52 +140,24 @@ impl<'a> CgroupSpec<'a> {
         asked.or(self.default_pids)
     }
 
-    /// Whether the container can't be what was asked for without this controller.
-    pub(super) fn asks_for(&self, controller: Controller) -> bool {
-        let Some(resources) = self.resources else { return false };
-        let cpu = resources.cpu.as_ref();
-        match controller {
-            Controller::Memory => {
-                resources.memory.as_ref().is_some_and(|memory| *memory != Default::default())
-            }
-            Controller::Pids => resources
-                .pids
-                .as_ref()
-                .is_some_and(|pids| pids.limit.is_some_and(|limit| limit >= 0)),
-            Controller::Cpu => cpu.is_some_and(|cpu| {
-                cpu.shares.is_some()
-                    || cpu.quota.is_some()
-                    || cpu.period.is_some()
-                    || cpu.burst.is_some()
-                    || cpu.idle.is_some()
-                    || cpu.realtime_period.is_some()
-                    || cpu.realtime_runtime.is_some()
-            }),
-            Controller::Cpuset => cpu.is_some_and(|cpu| cpu.cpus.is_some() || cpu.mems.is_some()),
-            Controller::CpuAccounting => false,
-            Controller::Devices => self.device_rules,
-        }
-    }
-
     /// The controllers to use, each with whether it was asked for.
     pub(super) fn controllers(&self) -> Vec<(Controller, bool)> {
         if !self.wanted {
             return Vec::new();
         }
-        [
-            (Controller::Pids, true),
-            (Controller::CpuAccounting, true),
-            (Controller::Cpu, false),
-            (Controller::Cpuset, false),
-            (Controller::Devices, false),
-            (Controller::Memory, true),
-        ]
-        .into_iter()
-        .map(|(controller, always)| (controller, always, self.asks_for(controller)))
-        .filter(|(_, always, asked)| *always || *asked)
+        let asked = self.resources.map(asked).unwrap_or_default();
         // Where there is no list, the right to make devices is taken away instead.
-        .map(|(controller, _, asked)| (controller, asked && controller != Controller::Devices))
-        .collect()
+        let optional = |controller| match controller {
+            Controller::Pids | Controller::CpuAccounting | Controller::Memory => true,
+            Controller::Devices => self.resources.is_some_and(|r| !r.devices.is_empty()),
+            Controller::Io => self.account_io,
+            _ => false,
+        };
+        CONTROLLERS
+            .iter()
+            .map(|(controller, ..)| (*controller, asked.contains(controller)))
+            .filter(|(controller, asked)| *asked || optional(*controller))
+            .collect()
     }
 
     /// Refuses limits where no cgroup is to be made.
@@ -156,12 +165,62 @@ impl<'a> CgroupSpec<'a> {
     /// # Errors
     /// `CgroupUnavailable` with the first limit that was asked for.
     pub fn refuse_limits(&self) -> Result<()> {
-        let all = [Controller::Memory, Controller::Cpu, Controller::Cpuset, Controller::Pids];
-        match all.into_iter().find(|controller| self.asks_for(*controller)) {
-            Some(controller) => Err(unavailable(controller, None)),
+        match self.resources.map(asked).unwrap_or_default().first() {
+            Some(controller) => Err(unavailable(*controller, None)),
             None => Ok(()),
         }
     }
+}
+
+/// The controllers without which resources can't be limited as asked. Of files of v2 those are found
+/// by their names, see [`super::v2::unified`].
+pub(super) fn asked(resources: &Resources) -> Vec<Controller> {
+    let cpu = resources.cpu.as_ref();
+    let network = resources.network.as_ref();
+    [
+        (
+            Controller::Memory,
+            resources.memory.as_ref().is_some_and(|memory| *memory != Default::default()),
+        ),
+        (
+            Controller::Pids,
+            resources.pids.as_ref().is_some_and(|pids| pids.limit.is_some_and(|limit| limit >= 0)),
+        ),
+        (
+            Controller::Cpu,
+            cpu.is_some_and(|cpu| {
+                cpu.shares.is_some_and(|shares| shares > 0)
+                    || cpu.quota.is_some_and(|quota| quota != 0)
+                    || cpu.period.is_some_and(|period| period > 0)
+                    || cpu.burst.is_some()
+                    || cpu.idle.is_some()
+                    || cpu.realtime_period.is_some()
+                    || cpu.realtime_runtime.is_some()
+            }),
+        ),
+        (
+            Controller::Cpuset,
+            cpu.is_some_and(|cpu| {
+                [&cpu.cpus, &cpu.mems].into_iter().flatten().any(|list| !list.is_empty())
+            }),
+        ),
+        (Controller::Io, resources.block_io.as_ref().is_some_and(|io| *io != Default::default())),
+        (Controller::HugePages, !resources.hugepage_limits.is_empty()),
+        (Controller::Rdma, !resources.rdma.is_empty()),
+        // 0 is the class of packets that have none.
+        (
+            Controller::NetworkClass,
+            network.is_some_and(|network| network.class_id.is_some_and(|class| class != 0)),
+        ),
+        (
+            Controller::NetworkPriority,
+            network.is_some_and(|network| !network.priorities.is_empty()),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, asked)| *asked)
+    .map(|(controller, _)| controller)
+    .collect()
 }
 
 /// The error for a limit that needs a cgroup which can't be had.
@@ -172,16 +231,40 @@ pub(super) fn unavailable(controller: Controller, errno: Option<Errno>) -> Error
         Controller::Cpu | Controller::CpuAccounting => "limit CPU time:",
         Controller::Cpuset => "choose CPUs:",
         Controller::Devices => "restrict devices:",
+        Controller::Io => "limit I/O:",
+        Controller::HugePages => "limit huge pages:",
+        Controller::Rdma => "limit RDMA:",
+        Controller::NetworkClass | Controller::NetworkPriority => "class network traffic:",
+        Controller::Freezer => "pause:",
+        Controller::Misc | Controller::DeviceMemory => "limit:",
     };
-    let object = format!("no cgroup with the `{}` controller can be made here", controller.name());
+    let name = match controller {
+        Controller::Io => "blkio` or `io",
+        controller => controller.name(false),
+    };
+    let object = format!("no cgroup with the `{name}` controller can be made here");
     let error = Error::new(ErrorCode::CgroupUnavailable, what, object);
     let error = match errno {
         Some(errno) => error.errno(errno),
         None => error,
     };
+    if matches!(controller, Controller::NetworkClass | Controller::NetworkPriority) {
+        return error
+            .hint("it takes a mounted cgroup v1 hierarchy of that controller; cgroup v2 has none");
+    }
     error.hint(
         "this user may not make cgroups: run as root, or in a delegated cgroup, such as `systemd-run --user --scope -p Delegate=yes …` gives on a machine with cgroup v2",
     )
+}
+
+/// Refuses a cgroup's path that could lead out of the hierarchy.
+pub(super) fn check_path(spec: &CgroupSpec<'_>) -> Result<()> {
+    let leaves = |path: &str| path.split('/').any(|part| part == ".." || part.contains('\0'));
+    if leaves(&spec.name) || spec.parent.is_some_and(leaves) || spec.name == "." {
+        let path = format!("`{}/{}`", spec.parent.unwrap_or_default(), spec.name);
+        return Err(Error::invalid("use cgroup", format!("{path}: it leads out of the hierarchy")));
+    }
+    Ok(())
 }
 
 /// The cgroups that a container's may be made in, as directories, best first.

@@ -1,7 +1,7 @@
 //! Cgroups that were written down: who is in them, and how to join them.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -61,23 +61,10 @@ pub fn processes(paths: &[String]) -> Vec<i32> {
     let mut found = Vec::new();
     for path in paths {
         if let Ok(directory) = open(path) {
-            collect(directory.as_fd(), &mut found, 0);
+            found.extend(end::processes(directory.as_fd()));
         }
     }
     found.sort_unstable();
     found.dedup();
     found
-}
-
-fn collect(directory: BorrowedFd<'_>, found: &mut Vec<i32>, depth: usize) {
-    // A threaded cgroup (EOPNOTSUPP) lists its processes at its domain's root only.
-    let processes = files::read(directory, "cgroup.procs").unwrap_or_default();
-    found.extend(processes.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|p| *p > 0));
-    if depth < end::MAX_DEPTH {
-        for child in end::children(directory) {
-            if let Ok(child) = end::open(directory, &child) {
-                collect(child.as_fd(), found, depth + 1);
-            }
-        }
-    }
 }

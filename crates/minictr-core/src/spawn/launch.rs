@@ -129,9 +129,15 @@ impl Launch {
 
     pub(super) fn signal(&self, signal: i32) -> Result<(), Errno> {
         match self.child.as_ref().or(self.joiner.as_ref()) {
-            Some(child) => process::pidfd_send_signal(child.pidfd.as_fd(), signal),
-            None => Err(Errno::ESRCH),
+            Some(child) => process::pidfd_send_signal(child.pidfd.as_fd(), signal)?,
+            None => return Err(Errno::ESRCH),
         }
+        if signal == libc::SIGKILL
+            && let Some(cgroup) = &self.cgroup
+        {
+            cgroup.let_die();
+        }
+        Ok(())
     }
 
     /// Sends a signal to the first process, which ends by it where it would anywhere else: the

@@ -117,6 +117,10 @@ pub struct CgroupRequest {
     /// Cgroup that the container's is made in; default the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Whether reads and writes of block devices are counted where that takes a cgroup of its own:
+    /// on v1, where each costs a start some 0.3 ms; v2 counts them wherever they are limited.
+    #[serde(default)]
+    pub account_io: bool,
     /// Limit on processes where the spec has none, in force where a cgroup can be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_pids: Option<i64>,

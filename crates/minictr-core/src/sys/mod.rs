@@ -8,6 +8,7 @@
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+pub mod bpf;
 pub mod clone;
 pub mod files;
 pub mod messages;

@@ -3,22 +3,28 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::super::files::{read, set};
-use crate::error::Result;
+use super::super::changes::Changes;
+use super::super::files::{read, write};
 use crate::spec::CpuLimits;
 
-/// Writes the lists, the parent's where the limits say nothing.
-pub(in crate::cgroups) fn apply(
-    directory: BorrowedFd<'_>,
-    parent: BorrowedFd<'_>,
-    limits: &CpuLimits,
-) -> Result<()> {
-    for (file, wanted) in [("cpuset.cpus", &limits.cpus), ("cpuset.mems", &limits.mems)] {
-        let value = match wanted {
-            Some(list) => list.clone(),
-            None => read(parent, file).unwrap_or_default().trim().to_owned(),
-        };
-        set(directory, file, value)?;
+const FILES: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
+
+/// The lists that the limits name.
+pub(in crate::cgroups) fn changes(limits: &CpuLimits, changes: &mut Changes) {
+    for (file, list) in FILES.into_iter().zip([&limits.cpus, &limits.mems]) {
+        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
+            changes.set(file, list);
+        }
     }
-    Ok(())
+}
+
+/// Gives a new cgroup the lists of the one above it.
+pub(in crate::cgroups) fn inherit(directory: BorrowedFd<'_>, parent: BorrowedFd<'_>) {
+    for file in FILES {
+        let empty = read(directory, file).is_ok_and(|list| list.trim().is_empty());
+        if empty && let Ok(list) = read(parent, file) {
+            // Where it isn't taken, putting a process in says so.
+            let _ = write(directory, file, list.trim());
+        }
+    }
 }

@@ -87,16 +87,18 @@ impl Supervisor {
     pub fn with_directory(state_directory: PathBuf) -> Result<Self> {
         let supervisor = Self::build(None, state_directory)?;
         for (file, leftovers) in journal::leftovers(&supervisor.state_directory) {
+            let mut cleared = true;
             for leftover in &leftovers {
-                journal::kill(leftover);
+                // First: a process that was paused in v1's freezer dies only once it is let go on.
                 if let Some(hierarchies) = &supervisor.hierarchies {
-                    // What can't be removed now is tried again by the next process.
-                    if remove_leftover(hierarchies, &leftover.cgroups).is_err() {
-                        continue;
-                    }
+                    cleared &= remove_leftover(hierarchies, &leftover.cgroups).is_ok();
                 }
+                journal::kill(leftover);
             }
-            let _ = std::fs::remove_file(file);
+            // What can't be removed now is tried again by the next process.
+            if cleared {
+                let _ = std::fs::remove_file(file);
+            }
         }
         Ok(supervisor)
     }
@@ -263,12 +265,16 @@ impl Supervisor {
     /// What the kernel accounts for a container now.
     ///
     /// # Errors
-    /// `WrongState` once it has ended, `Cgroup` where a file can't be read.
+    /// `WrongState` once it has ended.
     pub fn stats(&mut self, id: LaunchId) -> Result<Stats> {
         let launch = self.launch_of(id)?;
         match &launch.cgroup {
-            Some(cgroup) => cgroup.stats(),
-            None => Ok(Stats { cpu_usage_us: launch.cpu_usage_us(), ..Stats::default() }),
+            Some(cgroup) => Ok(cgroup.stats()),
+            None => {
+                let mut stats = Stats::default();
+                stats.cpu.usage_us = launch.cpu_usage_us();
+                Ok(stats)
+            }
         }
     }
 

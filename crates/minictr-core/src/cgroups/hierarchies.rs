@@ -1,0 +1,268 @@
+//! The hierarchies of a machine, and the cgroups that are made in them.
+
+use nix::errno::Errno;
+
+use super::cgroup::Cgroup;
+use super::detect::{self, Hierarchy};
+use super::make::Place;
+use super::plan::{self, CgroupSpec, Controller, V2_ALWAYS};
+use super::v2;
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::rootfs::mounts::CgroupMount;
+use crate::spec::Resources;
+
+/// Controllers that a container's cgroup takes, each with whether there is no point without it.
+pub(super) type Needed = Vec<(Controller, bool)>;
+
+/// The hierarchies of this machine, as this process sees them.
+#[derive(Debug)]
+pub struct Hierarchies {
+    pub(super) found: Vec<Hierarchy>,
+    /// Controllers that v2 offers to this process's cgroup.
+    v2_controllers: Vec<String>,
+}
+
+impl Hierarchies {
+    /// Looks at `/proc/self/mountinfo` and `/proc/self/cgroup`.
+    ///
+    /// # Errors
+    /// `Cgroup` where they can't be read.
+    pub fn detect() -> Result<Self> {
+        let read = |path: &str| {
+            std::fs::read_to_string(path).context(ErrorCode::Cgroup, "read", format!("`{path}`"))
+        };
+        Ok(Self::of(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?))
+    }
+
+    /// The hierarchies that the texts of `/proc/PID/mountinfo` and `/proc/PID/cgroup` tell of; with
+    /// lines left out, a machine that has fewer.
+    #[must_use]
+    pub fn of(mountinfo: &str, membership: &str) -> Self {
+        let found = detect::hierarchies(mountinfo, membership);
+        let v2_controllers = found
+            .iter()
+            .find(|hierarchy| hierarchy.v2)
+            .and_then(|v2| {
+                let file = format!("{}/cgroup.controllers", v2.directory(&v2.own));
+                std::fs::read_to_string(file).ok()
+            })
+            .map(|text| text.split_ascii_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default();
+        Self { found, v2_controllers }
+    }
+
+    /// The mounts that show a container the hierarchies as this machine combines them.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<CgroupMount> {
+        detect::mounts(&self.found)
+    }
+
+    /// What a cgroup of a hierarchy can have.
+    fn offers(&self, hierarchy: &Hierarchy) -> Vec<Controller> {
+        let names = if hierarchy.v2 { &self.v2_controllers } else { &hierarchy.controllers };
+        let named = names.iter().filter_map(|name| Controller::named(name, hierarchy.v2));
+        let always = V2_ALWAYS.into_iter().filter(|_| hierarchy.v2);
+        named.chain(always).collect()
+    }
+
+    /// The hierarchy that has a controller, v1 first: where v2 has it too, v1 hasn't, but for what
+    /// every v2 cgroup can do.
+    fn of_controller(&self, controller: Controller) -> Option<&Hierarchy> {
+        let has = |v2: bool| {
+            self.found.iter().find(|hierarchy| {
+                hierarchy.v2 == v2 && self.offers(hierarchy).contains(&controller)
+            })
+        };
+        has(false).or_else(|| has(true))
+    }
+
+    /// The hierarchies that a container needs, each with its controllers and whether they were asked
+    /// for.
+    fn needed<'h>(&'h self, spec: &CgroupSpec<'_>) -> Result<Vec<(&'h Hierarchy, Needed)>> {
+        let mut needed: Vec<(&Hierarchy, Needed)> = Vec::new();
+        let mut add = |hierarchy: &'h Hierarchy, entry: (Controller, bool)| match needed
+            .iter_mut()
+            .find(|(known, _)| std::ptr::eq(*known, hierarchy))
+        {
+            Some((_, controllers)) if controllers.iter().any(|(c, _)| *c == entry.0) => {}
+            Some((_, controllers)) => controllers.push(entry),
+            None => needed.push((hierarchy, vec![entry])),
+        };
+        for (controller, asked) in self.of_files(spec.resources())? {
+            if let Some(hierarchy) = self.found.iter().find(|hierarchy| hierarchy.v2) {
+                add(hierarchy, (controller, asked));
+            }
+        }
+        for (controller, asked) in spec.controllers() {
+            match self.of_controller(controller) {
+                Some(hierarchy) => add(hierarchy, (controller, asked)),
+                None if asked => return Err(plan::unavailable(controller, None)),
+                None => {}
+            }
+        }
+        // What v2 counts costs next to nothing where it is the container's main hierarchy.
+        if let Some((v2, controllers)) = needed.iter_mut().find(|(hierarchy, _)| hierarchy.v2) {
+            let offers = self.offers(v2);
+            for controller in [Controller::Io, Controller::HugePages] {
+                let known = controllers.iter().any(|(known, _)| *known == controller);
+                if !known && offers.contains(&Controller::Memory) && offers.contains(&controller) {
+                    controllers.push((controller, false));
+                }
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The controllers whose files `unified` names.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a file that no cgroup here has.
+    fn of_files(&self, resources: Option<&Resources>) -> Result<Vec<(Controller, bool)>> {
+        let mut controllers = Vec::new();
+        for file in resources.iter().flat_map(|resources| resources.unified.keys()) {
+            let missing = |why: String| Error::invalid("set", format!("unified `{file}`: {why}"));
+            let Some(v2) = self.found.iter().find(|hierarchy| hierarchy.v2) else {
+                return Err(missing("this machine has no cgroup v2".to_owned()));
+            };
+            match v2::unified::controller(file)? {
+                None => controllers.push((Controller::CpuAccounting, true)),
+                Some(name) => match Controller::named(name, true) {
+                    Some(controller) if self.offers(v2).contains(&controller) => {
+                        controllers.push((controller, true));
+                    }
+                    _ => return Err(missing(format!("cgroup v2 has no controller `{name}` here"))),
+                },
+            }
+        }
+        Ok(controllers)
+    }
+
+    /// Every place where a container's cgroup is, or may come to be later, when it is paused or a
+    /// limit is changed that it didn't have. Memory's last: what a child is charged for before it is
+    /// there is its parent's.
+    fn places(&self, spec: &CgroupSpec<'_>) -> Vec<(&Hierarchy, Place)> {
+        let mut places: Vec<(&Hierarchy, Place)> = self
+            .found
+            .iter()
+            .map(|hierarchy| (hierarchy, self.offers(hierarchy)))
+            .filter(|(_, offers)| !offers.is_empty())
+            .map(|(hierarchy, offers)| {
+                let parents = plan::parents(hierarchy, spec);
+                let make = spec.parent().is_some();
+                (hierarchy, Place::of(hierarchy, offers, parents, spec.name(), make))
+            })
+            .collect();
+        places.sort_by_key(|(_, place)| place.offers.contains(&Controller::Memory));
+        places
+    }
+
+    /// The directories in which the cgroup of a container is or may come to be: what a journal or a
+    /// state file holds, for [`Cgroup::open`] and [`super::remove_leftover`]. Most of them never
+    /// exist.
+    #[must_use]
+    pub fn planned_paths(&self, spec: &CgroupSpec<'_>) -> Vec<String> {
+        if !spec.wanted() || plan::check_path(spec).is_err() {
+            return Vec::new();
+        }
+        self.places(spec).iter().flat_map(|(_, place)| place.paths().collect::<Vec<_>>()).collect()
+    }
+
+    /// Makes a container's cgroup with its limits; nothing runs in it yet. `None` where none can be
+    /// had and no limit was asked for.
+    ///
+    /// # Errors
+    /// `CgroupUnavailable` where a limit was asked for and no writable cgroup can be had,
+    /// `AlreadyExists` for a name that is taken, `Cgroup` for a limit that the kernel refuses,
+    /// `InvalidArgument` for one that this version of cgroups hasn't.
+    pub fn create(&self, spec: &CgroupSpec<'_>) -> Result<Option<Cgroup>> {
+        plan::check_path(spec)?;
+        let needed = self.needed(spec)?;
+        let mut cgroup = Cgroup::default();
+        let mut planned: Vec<(Place, &Needed)> = Vec::new();
+        for (hierarchy, place) in self.places(spec) {
+            match needed.iter().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
+                Some((_, controllers)) => planned.push((place, controllers)),
+                None => cgroup.places.push(place),
+            }
+        }
+        for (place, controllers) in planned {
+            match place.make(controllers) {
+                Ok(member) => cgroup.members.push(member),
+                Err(error) if refused(&error) => {
+                    let asked = controllers.iter().find(|(_, asked)| *asked);
+                    let Some((controller, _)) = asked else { continue };
+                    cgroup.discard();
+                    return Err(plan::unavailable(*controller, error.errno.map(Errno::from_raw)));
+                }
+                Err(error) => {
+                    cgroup.discard();
+                    return Err(error);
+                }
+            }
+        }
+        if cgroup.members.is_empty() {
+            return Ok(None);
+        }
+        match cgroup.limit(spec) {
+            Ok(()) => Ok(Some(cgroup)),
+            Err(error) => {
+                cgroup.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// The cgroup that lies in some of these directories, as [`Hierarchies::planned_paths`] gave
+    /// them; `None` where none of them exists.
+    ///
+    /// Paths outside the hierarchies are left alone: they come from a file.
+    ///
+    /// # Errors
+    /// `Cgroup` where one can't be opened.
+    pub fn open(&self, paths: &[String]) -> Result<Option<Cgroup>> {
+        let mut cgroup = Cgroup::default();
+        for hierarchy in &self.found {
+            let offers = self.offers(hierarchy);
+            let below: Vec<(&str, &str)> =
+                paths.iter().filter_map(|path| hierarchy.split(path)).collect();
+            let Some((_, name)) = below.first() else { continue };
+            if offers.is_empty() {
+                continue;
+            }
+            let parents = below.iter().map(|(parent, _)| (*parent).to_owned()).collect();
+            let place = Place::of(hierarchy, offers, parents, name, false);
+            match place.open() {
+                Ok(member) => cgroup.members.push(member),
+                Err(Errno::ENOENT) => cgroup.places.push(place),
+                // Another user's, to be looked at by that user.
+                Err(errno) => {
+                    return Err(errno).context(
+                        ErrorCode::Cgroup,
+                        "open cgroup",
+                        format!("`{}`", place.paths().next().unwrap_or_default()),
+                    );
+                }
+            }
+        }
+        cgroup.members.sort_by_key(|member| member.has(Controller::Memory));
+        Ok(if cgroup.members.is_empty() { None } else { Some(cgroup) })
+    }
+}
+
+/// Whether no cgroup can be made here, rather than this one.
+fn refused(error: &Error) -> bool {
+    error.code == ErrorCode::CgroupUnavailable
+        && matches!(
+            error.errno,
+            Some(
+                libc::EACCES
+                    | libc::EPERM
+                    | libc::EROFS
+                    | libc::EBUSY
+                    | libc::ENOENT
+                    | libc::EINVAL
+                    | libc::EXDEV
+                    | libc::EOPNOTSUPP
+            )
+        )
+}
