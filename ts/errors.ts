@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'TIMED_OUT'
   | 'ABORTED'
   | 'SPAWNER_DIED'
+  | 'HOOK_FAILED'
   | 'SPAWNER_UNAVAILABLE'
   | 'ALREADY_EXISTS'
   | 'NOT_FOUND'

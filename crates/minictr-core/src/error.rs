@@ -58,6 +58,8 @@ pub enum ErrorCode {
     SpawnerDied,
     /// The helper process couldn't be started.
     SpawnerUnavailable,
+    /// A program of the spec's `hooks` failed.
+    HookFailed,
     /// A name or id is already taken.
     AlreadyExists,
     /// No container of that name or id.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::capabilities::CapabilitySet;
 use crate::rootfs::options;
 use crate::seccomp;
-use crate::spec::{HOOKS, NamespaceKind, OCI_VERSION};
+use crate::spawn::hooks::Moment;
+use crate::spec::{NamespaceKind, OCI_VERSION};
 
 /// The oldest version of the runtime spec whose documents are understood.
 const OCI_VERSION_MIN: &str = "1.0.0";
@@ -88,7 +89,7 @@ pub fn features() -> Features {
     Features {
         oci_version_min: OCI_VERSION_MIN,
         oci_version_max: OCI_VERSION,
-        hooks: HOOKS.to_vec(),
+        hooks: Moment::ALL.map(Moment::name).to_vec(),
         mount_options,
         linux: LinuxFeatures {
             namespaces: NamespaceKind::ALL.iter().map(|(_, name)| *name).collect(),

@@ -1,7 +1,7 @@
 //! From a bundle to a container: one that waits for its start, or one in the foreground.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +9,12 @@ use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
 use super::{Runtime, status};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::gate::{self, Gate};
+use crate::spawn::hooks::{self, Moment, Subject};
 use crate::spawn::{CgroupRequest, LaunchRequest, RuntimeOptions, Supervisor};
 use crate::spec::{self, NamespaceKind, Spec};
 use crate::state::record::{Record, Status, now};
 use crate::state::store::{Entry, Locked};
+use crate::sys::process::pidfd_send_signal;
 
 /// What a container is made of.
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ impl Runtime {
         {
             linux.cgroups_path = Some(self.cgroup_name(&creation.id));
         }
+        let poststart = (!outlives && spec.hooks.is_some()).then(|| spec.clone());
         let record = record(&creation.id, &bundle, &spec);
         let locked = self.store.create(&creation.id)?;
         let gate = match write_first(&locked, &record, &config, outlives) {
@@ -111,6 +114,7 @@ impl Runtime {
                 no_new_keyring: creation.no_new_keyring,
                 outlives,
                 gate: gate.map(Arc::new),
+                hooks: Some(subject(&record)),
                 join: None,
             },
             ..LaunchRequest::default()
@@ -127,7 +131,7 @@ impl Runtime {
             supervisor,
             request,
             fds,
-            owner: Owner { maker: Some(maker), hand_over: creation.hand_over },
+            owner: Owner { maker: Some(maker), hand_over: creation.hand_over, poststart },
         })
     }
 
@@ -154,10 +158,37 @@ impl Runtime {
             Status::Stopped => return wrong("a container that has stopped"),
         }
         match gate::waiting(locked.entry.directory())? {
-            Some(waiting) => waiting.release(),
-            None => wrong("a container that has stopped"),
+            Some(waiting) => waiting.release()?,
+            None => return wrong("a container that has stopped"),
         }
+        poststart(&config_of(&locked.entry)?, &record)
     }
+}
+
+/// What hooks are told of a container.
+pub(super) fn subject(record: &Record) -> Subject {
+    Subject {
+        oci_version: record.oci_version.clone(),
+        id: record.id.clone(),
+        bundle: record.bundle.clone(),
+        annotations: record.annotations.clone(),
+    }
+}
+
+/// Runs the hooks of a container whose program runs; where one fails, the container is ended,
+/// `runtime.md#lifecycle`.
+pub(super) fn poststart(config: &Spec, record: &Record) -> Result<()> {
+    let Some(hooks) = &config.hooks else { return Ok(()) };
+    let pid = record.process.as_ref().map(|process| process.pid);
+    let moment = Moment::Poststart;
+    let run = hooks::run(moment, moment.of(hooks), &subject(record), pid);
+    if run.is_err()
+        && let Some(process) = record.process.as_ref().and_then(|process| process.find())
+    {
+        // ESRCH: it has ended by itself.
+        let _ = pidfd_send_signal(process.as_fd(), libc::SIGKILL);
+    }
+    run
 }
 
 /// The first things written: from here on there is a container, which can be deleted.

@@ -2,10 +2,12 @@
 
 use std::os::fd::AsFd;
 
+use super::create::{config_of, subject};
 use super::{Runtime, processes, status};
 use crate::cgroups::{self, Hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::ends_by_default;
+use crate::spawn::hooks::{self, Moment};
 use crate::state::identity::has_ended;
 use crate::state::record::{Record, Status};
 use crate::state::store::{Entry, Locked};
@@ -84,7 +86,16 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     if !record.cgroups.is_empty() {
         cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
     }
-    locked.remove()
+    // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
+    let config = config_of(&locked.entry).ok();
+    locked.remove()?;
+    match config.and_then(|config| config.hooks) {
+        Some(hooks) => {
+            let moment = Moment::Poststop;
+            hooks::run(moment, moment.of(&hooks), &subject(record), None)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Signals every process that is in the container both before and after its handle was opened: so

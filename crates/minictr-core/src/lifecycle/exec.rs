@@ -139,7 +139,7 @@ impl Runtime {
             supervisor: Supervisor::with_ledger(Box::new(()))?,
             request,
             fds,
-            owner: Owner { maker: None, hand_over: execution.hand_over },
+            owner: Owner { maker: None, hand_over: execution.hand_over, poststart: None },
         })
     }
 }

@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::create::poststart;
 use super::{Runtime, sockets};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::{Event, LaunchId, LaunchRequest, Ledger, Supervisor};
+use crate::spec::Spec;
 use crate::state::record::{ProcessRecord, Record};
 use crate::state::store::Locked;
 
@@ -40,6 +42,10 @@ impl Maker {
             Some(locked) => locked.write_record(&making.record),
             None => Ok(()),
         }
+    }
+
+    fn record(&self) -> Record {
+        self.0.borrow().record.clone()
     }
 
     fn id(&self) -> String {
@@ -104,6 +110,8 @@ pub struct Owner {
     /// Of a container: its state.
     pub(super) maker: Option<Maker>,
     pub(super) hand_over: HandOver,
+    /// The config of a container that runs at once.
+    pub(super) poststart: Option<Spec>,
 }
 
 impl Owner {
@@ -128,8 +136,10 @@ impl Owner {
         if let Some(path) = &self.hand_over.pid_file {
             write_pid_file(path, pid)?;
         }
-        match &self.maker {
-            Some(maker) => maker.made(),
+        let Some(maker) = &self.maker else { return Ok(()) };
+        maker.made()?;
+        match &self.poststart {
+            Some(config) => poststart(config, &maker.record()),
             None => Ok(()),
         }
     }

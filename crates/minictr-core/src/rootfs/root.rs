@@ -21,6 +21,9 @@ use crate::sys::mount::{
 pub struct RootPlan {
     /// The directory.
     pub source: BindSource,
+    /// Where it is attached, in the host's view of files: `/`, unless something looks for it
+    /// elsewhere before the root is changed.
+    pub at: CString,
     /// A private layer over it: everything is writable, nothing is kept.
     pub overlay: bool,
     /// The rootfs's own propagation stays, for engines that ask for a shared or slave `/`.
@@ -67,9 +70,9 @@ pub fn detach_propagation(slave: bool) -> Result<(), Fault> {
     Ok(nix::mount::mount(none, c"/", none, MsFlags::MS_REC | kind, none)?)
 }
 
-/// Attaches the container's root over this mount namespace's `/` and returns its descriptor.
+/// Attaches the container's root where its plan says and returns its descriptor.
 ///
-/// `/` always exists, so no directory of the host is needed as a mount point; what is below stays
+/// Over this mount namespace's `/`, unless a hook looks for it elsewhere: `/` always exists, so no directory of the host is needed as a mount point; what is below stays
 /// reachable by path until [`enter`].
 ///
 /// # Errors
@@ -92,7 +95,7 @@ pub fn attach(plan: &RootPlan, prepared: &[OwnedFd]) -> Result<OwnedFd, Fault> {
         let private = MountAttr { propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
         mount::mount_setattr(tree, AT_RECURSIVE, &private)?;
     }
-    let root = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
+    let root = paths::open_path(&plan.at, libc::O_PATH | libc::O_DIRECTORY)?;
     mount::move_mount(tree, root.as_fd()).map_err(part(PART_TARGET))?;
     let mut attached = tree.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
     if plan.overlay {

@@ -17,6 +17,7 @@ use super::gate::{self, Gate};
 use super::plan::{Plan, Step};
 use super::report::{self, FAILED, Progress};
 use super::{exec, init, terminal};
+use crate::error::Error;
 use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
@@ -37,6 +38,10 @@ struct Walk<'a> {
     slave: Option<OwnedFd>,
     /// This user namespace lets nobody set groups.
     groups_denied: bool,
+    /// Words of the parent that came before they were waited for.
+    heard: [bool; 256],
+    /// Why the step failed, in words.
+    explanation: Option<Error>,
     /// The gate that was passed: who started us listens there, the creator may be gone.
     started: Option<&'a Gate>,
 }
@@ -58,6 +63,8 @@ pub(super) fn run(
         user: None,
         slave: None,
         groups_denied: false,
+        heard: [false; 256],
+        explanation: None,
         started: None,
     };
     for (index, step) in plan.steps.iter().enumerate().skip(plan.joins()) {
@@ -65,7 +72,8 @@ pub(super) fn run(
         if let Err(fault) = walk.step(step, progress) {
             let explained = matches!(step, Step::FindProgram | Step::Execute)
                 .then(|| exec::explain(&plan.program, fault.errno))
-                .flatten();
+                .flatten()
+                .or(walk.explanation.take());
             match walk.started {
                 // Nobody who holds the plan is left.
                 Some(gate) => {
@@ -142,6 +150,23 @@ impl<'a> Walk<'a> {
         if self.plan.joins() > 0 { process::set_dumpable(false) } else { Ok(()) }
     }
 
+    /// Waits for a word of the parent's: that the id maps are written, that the ledger has our pid and
+    /// our limits are set, that its hooks are done. The second has nearly always come when it is
+    /// waited for.
+    fn await_parent(&mut self, word: u8) -> Result<(), Errno> {
+        while !self.heard[usize::from(word)] {
+            let mut said = [0u8; 1];
+            match recv(self.sync.as_raw_fd(), &mut said, MsgFlags::empty()) {
+                Ok(1) => self.heard[usize::from(said[0])] = true,
+                // The parent is gone: nobody would ever reap or limit us.
+                Ok(_) => clone::exit_now(FAILED),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
     }
@@ -165,7 +190,19 @@ impl<'a> Walk<'a> {
                 write_file(c"/proc/self/uid_map", format!("{uid} {host_uid} 1").as_bytes())?;
                 write_file(c"/proc/self/gid_map", format!("{gid} {host_gid} 1").as_bytes())?;
             }
-            Step::AwaitMaps | Step::AwaitRecord => await_parent(self.sync)?,
+            Step::AwaitMaps => self.await_parent(report::MAPS_WRITTEN)?,
+            Step::AwaitRecord => self.await_parent(report::RECORDED)?,
+            Step::AwaitHooks => {
+                tell(self.sync, &[report::HOOKS]);
+                self.await_parent(report::HOOKS)?;
+            }
+            Step::Hooks { moment, hooks, subject } => {
+                let pid = Some(nix::unistd::getpid().as_raw());
+                if let Err(error) = super::hooks::run(*moment, hooks, subject, pid) {
+                    self.explanation = Some(error);
+                    return Err(Errno::ECANCELED.into());
+                }
+            }
             Step::BecomeRoot => {
                 match security::setgroups(&[]) {
                     Ok(()) => {}
@@ -310,21 +347,6 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Waits for the parent's next word: that the id maps are written, then that the journal has our pid
-/// and our limits are set. The second has nearly always come when it is waited for.
-fn await_parent(sync: BorrowedFd<'_>) -> Result<(), Fault> {
-    let mut go = [0u8; 1];
-    loop {
-        match recv(sync.as_raw_fd(), &mut go, MsgFlags::empty()) {
-            Ok(1) => return Ok(()),
-            // The parent is gone: nobody would ever reap or limit us.
-            Ok(_) => clone::exit_now(FAILED),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use nix::mount::MsFlags;
 
 use super::exec::Program;
+use super::hooks::Moment;
 use super::ids::{Caller, IdPlan};
 use super::plan::{Note, Plan, Source, Step};
 use super::request::{IdMappingSource, LaunchRequest, MountPoints, SeccompSource};
@@ -315,8 +316,14 @@ fn build_root(
         BindSource::Path(rootfs)
     };
     let mounts = files::compile_mounts(builder, spec)?;
+    // Where a hook looks for it that enters the mount namespace before the root is changed.
+    let at = if needs_root_in_place(builder.request) {
+        builder.host_path(&root.path, "rootfs")?
+    } else {
+        c"/".to_owned()
+    };
     let plan =
-        RootPlan { source, overlay: builder.request.overlay, keep_propagation, mount_points };
+        RootPlan { source, at, overlay: builder.request.overlay, keep_propagation, mount_points };
     builder.push(
         Step::AttachRoot(plan),
         ErrorCode::RootfsUnusable,
@@ -335,6 +342,7 @@ fn build_root(
         };
         builder.push(step, ErrorCode::Device, "open terminal of", "the container");
     }
+    create_hooks(builder);
     for path in &linux.masked_paths {
         builder.push(
             Step::Mask(c_string(path.as_str(), "masked path")?),
@@ -369,6 +377,34 @@ fn build_root(
         );
     }
     Ok(())
+}
+
+fn needs_root_in_place(request: &LaunchRequest) -> bool {
+    let of = |moment: Moment| request.spec.hooks.as_ref().is_some_and(|h| !moment.of(h).is_empty());
+    of(Moment::Prestart) || of(Moment::CreateRuntime) || of(Moment::CreateContainer)
+}
+
+/// Before anything is read-only or masked: hooks add to the root, as those of GPU vendors do.
+fn create_hooks(builder: &mut Builder<'_>) {
+    let Some(hooks) = &builder.request.spec.hooks else { return };
+    if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        builder.push(Step::AwaitHooks, ErrorCode::Internal, "wait for", "the runtime's hooks");
+    }
+    container_hooks(builder, Moment::CreateContainer);
+}
+
+/// Hooks that the child runs itself.
+fn container_hooks(builder: &mut Builder<'_>, moment: Moment) {
+    let (Some(hooks), Some(subject)) =
+        (&builder.request.spec.hooks, &builder.request.runtime.hooks)
+    else {
+        return;
+    };
+    let hooks = moment.of(hooks).to_vec();
+    if !hooks.is_empty() {
+        let step = Step::Hooks { moment, hooks, subject: Rc::new(subject.clone()) };
+        builder.push(step, ErrorCode::HookFailed, "run hooks", moment.name());
+    }
 }
 
 fn propagation_flags(word: &str) -> Result<MsFlags> {
@@ -646,6 +682,7 @@ fn become_program(
         );
         builder.push(Step::AwaitStart(gate), ErrorCode::Internal, "await start of", container);
     }
+    container_hooks(builder, Moment::StartContainer);
     // Last but for the program itself: everything before needs calls that it may deny.
     if process.no_new_privileges.unwrap_or(false) {
         let sets = match &process.capabilities {

@@ -8,6 +8,7 @@
 //! | `prepare`, `ids`, `limits` | what only the parent may do | parent |
 //! | `supervisor`, `launch` | starting, watching, ending | parent |
 //! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
+//! | `hooks` | programs that the spec runs along the way | parent, child |
 //! | `gate` | waiting between creation and start | child, and whoever starts it |
 //! | `report`, `hints` | what the child says, and what is made of it | both |
 
@@ -21,6 +22,7 @@ mod files;
 mod filters;
 pub mod gate;
 mod hints;
+pub mod hooks;
 mod ids;
 mod init;
 mod launch;

@@ -14,6 +14,7 @@ use nix::sched::CloneFlags;
 
 use super::exec::Program;
 use super::gate::Gate;
+use super::hooks::{Moment, Subject};
 use super::ids::IdPlan;
 use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
@@ -21,7 +22,7 @@ use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{Fault, MountPlan, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
 use crate::seccomp;
-use crate::spec::{ConsoleSize, NamespaceKind};
+use crate::spec::{ConsoleSize, Hook, NamespaceKind};
 
 /// One thing that the child does.
 ///
@@ -43,6 +44,8 @@ pub(super) enum Step {
     Device(DevicePlan),
     DevLinks,
     OpenTerminal { size: ConsoleSize, bind_console: bool },
+    AwaitHooks,
+    Hooks { moment: Moment, hooks: Vec<Hook>, subject: Rc<Subject> },
     Mask(CString),
     ReadOnlyPath(CString),
     ReadOnlyRoot,
@@ -99,6 +102,8 @@ impl Step {
             Self::Device(_) => "make a device",
             Self::DevLinks => "make the links of /dev",
             Self::OpenTerminal { .. } => "open the terminal",
+            Self::AwaitHooks => "wait for the runtime's hooks",
+            Self::Hooks { .. } => "run hooks",
             Self::Mask(_) => "mask a path",
             Self::ReadOnlyPath(_) => "make a path read-only",
             Self::ReadOnlyRoot => "make the root read-only",

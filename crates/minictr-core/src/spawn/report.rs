@@ -31,6 +31,12 @@ pub(super) const MASTER: u8 = b'M';
 pub(super) const CHILD: u8 = b'C';
 /// Tag of a message that says that the container is made, and waits to be started.
 pub(super) const WAITING: u8 = b'W';
+/// Tag of a message that asks for the hooks of the runtime, and the word that they are done.
+pub(super) const HOOKS: u8 = b'H';
+/// The parent's word that the id maps are written.
+pub(super) const MAPS_WRITTEN: u8 = b'm';
+/// The parent's word that the process is written down and limited.
+pub(super) const RECORDED: u8 = b'r';
 const FAULT: u8 = b'F';
 const EXPLANATION: u8 = b'X';
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -50,6 +56,8 @@ pub(super) enum Report {
     Master(OwnedFd),
     /// The pidfd of the child that a joining process has cloned.
     Child(OwnedFd),
+    /// The namespaces are made, and the hooks of the runtime are waited for.
+    Hooks,
     /// The container is made, and waits to be started.
     Waiting,
     /// The child has executed its program or ended.
@@ -149,6 +157,7 @@ pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
         (None, _) => Report::End,
         (Some(&MASTER), Some(fd)) => Report::Master(fd),
         (Some(&CHILD), Some(fd)) => Report::Child(fd),
+        (Some(&HOOKS), _) => Report::Hooks,
         (Some(&WAITING), _) => Report::Waiting,
         (Some(&FAULT), _) => {
             let errno = Errno::from_raw(word(9).ok_or(Errno::EPROTO)? as i32);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::sched::CloneFlags;
 
 use super::gate::Gate;
+use super::hooks::Subject;
 
 /// Launch options of an OCI runtime.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,9 @@ pub struct RuntimeOptions {
     pub outlives: bool,
     /// Where the container waits between its creation and its start.
     pub gate: Option<Arc<Gate>>,
+    /// Runs the hooks of the spec; without it they are refused, since a parent with other launches
+    /// can't wait for them.
+    pub hooks: Option<Subject>,
     /// A running container that the process joins, instead of one of its own.
     pub join: Option<Arc<Joined>>,
 }

@@ -1,8 +1,9 @@
 //! Refuses a request that can't mean a container, before anything is made.
 
+use super::hooks::Moment;
 use super::request::LaunchRequest;
 use crate::error::{Error, Result};
-use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
 
 /// Checks a request that came with `descriptors` descriptors.
 ///
@@ -22,7 +23,37 @@ pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()>
     if request.runtime.join.is_some() {
         return request.spec.process.as_ref().map_or(Ok(()), process);
     }
+    if let Some(hooks) = &request.spec.hooks {
+        self::hooks(hooks, request.runtime.hooks.is_some())?;
+    }
     spec(&request.spec)
+}
+
+fn hooks(hooks: &Hooks, run: bool) -> Result<()> {
+    for (moment, hook) in Moment::ALL
+        .iter()
+        .flat_map(|moment| moment.of(hooks).iter().map(move |hook| (moment, hook)))
+    {
+        let refused = |why: &str| {
+            Err(Error::invalid(
+                format!("run {} hook", moment.name()),
+                format!("`{}`: {why}", hook.path),
+            ))
+        };
+        if !run {
+            return Err(refuse("hooks"));
+        }
+        if !hook.path.starts_with('/') {
+            return refused("its path isn't absolute");
+        }
+        if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+            return refused("its timeout isn't over 0");
+        }
+        if hook.env.iter().any(|entry| !entry.contains('=') || entry.contains('\0')) {
+            return refused("its environment isn't one of NAME=value");
+        }
+    }
+    Ok(())
 }
 
 /// Checks a container's id.
@@ -67,19 +98,6 @@ fn spec(spec: &Spec) -> Result<()> {
     }
     if let Some(process) = &spec.process {
         self::process(process)?;
-    }
-    if let Some(hooks) = &spec.hooks {
-        let any = [
-            &hooks.prestart,
-            &hooks.create_runtime,
-            &hooks.create_container,
-            &hooks.start_container,
-            &hooks.poststart,
-            &hooks.poststop,
-        ];
-        if any.iter().any(|list| !list.is_empty()) {
-            return Err(refuse("hooks"));
-        }
     }
     match &spec.linux {
         Some(linux) => self::linux(spec, linux),

@@ -325,9 +325,6 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-/// The names of the lists of [`Hooks`] that are run.
-pub const HOOKS: [&str; 0] = [];
-
 /// One program of [`Hooks`]; the container's state comes on its standard input.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use super::start::say;
 use super::{Emitted, Supervisor};
 use crate::error::{Context, Error, ErrorCode};
 use crate::spawn::event::Event;
+use crate::spawn::hooks::{self, Moment};
 use crate::spawn::launch::Phase;
 use crate::spawn::prepare;
 use crate::spawn::report::{self, Report};
@@ -33,6 +34,7 @@ impl Supervisor {
                     launch.opened.push(fd);
                 }
                 Ok(Some(Report::Master(fd))) => launch.master = Some(fd),
+                Ok(Some(Report::Hooks)) => self.run_hooks(slot),
                 Ok(Some(Report::Waiting)) => {
                     launch.sync = None;
                     self.running(slot);
@@ -59,6 +61,25 @@ impl Supervisor {
             return;
         }
         self.running(slot);
+    }
+
+    /// The child waits for the hooks of the runtime.
+    fn run_hooks(&mut self, slot: usize) {
+        let Some(launch) = self.launches.get_mut(slot).and_then(Option::as_mut) else { return };
+        let pid = launch.child.as_ref().map(|child| child.pid);
+        let (Some(hooks), Some(subject)) =
+            (&launch.request.spec.hooks, &launch.request.runtime.hooks)
+        else {
+            return;
+        };
+        let run = [Moment::Prestart, Moment::CreateRuntime]
+            .into_iter()
+            .try_for_each(|moment| hooks::run(moment, moment.of(hooks), subject, pid))
+            .and_then(|()| say(launch, report::HOOKS));
+        if let Err(error) = run {
+            launch.failure = Some(error);
+            launch.kill_whole();
+        }
     }
 
     /// The program runs, or waits to: its caller is told.
@@ -136,7 +157,9 @@ impl Supervisor {
             Ok(Some(next)) => launch.map_helper = Some(next),
             Ok(None) => {
                 // The maps are written; limits and journal were ready before.
-                if let Err(error) = say(launch).and_then(|()| say(launch)) {
+                if let Err(error) =
+                    say(launch, report::MAPS_WRITTEN).and_then(|()| say(launch, report::RECORDED))
+                {
                     launch.failure = Some(error);
                     launch.kill_whole();
                 }

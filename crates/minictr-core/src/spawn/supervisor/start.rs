@@ -115,7 +115,7 @@ impl Supervisor {
         match &launch.plan.ids {
             IdPlan::Parent(lines) => {
                 ids::write_maps(child.pid, lines)?;
-                say(launch)?;
+                say(launch, report::MAPS_WRITTEN)?;
             }
             IdPlan::Helper(lines) => {
                 let helper = ids::start_map_helper(child.pid, lines)?;
@@ -129,7 +129,7 @@ impl Supervisor {
             ledger.process(launch.id, child.pid, child.pidfd.as_fd())?;
         }
         // The helper's end says both words.
-        if launch.map_helper.is_none() { say(launch) } else { Ok(()) }
+        if launch.map_helper.is_none() { say(launch, report::RECORDED) } else { Ok(()) }
     }
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
@@ -224,10 +224,10 @@ pub(super) fn report_pair() -> Result<(OwnedFd, OwnedFd)> {
     )
 }
 
-/// Tells the child that what it waits for is done: its id maps, then everything else.
-pub(super) fn say(launch: &Launch) -> Result<()> {
+/// Tells the child that something it waits for, or will wait for, is done.
+pub(super) fn say(launch: &Launch, word: u8) -> Result<()> {
     let Some(sync) = &launch.sync else { return Ok(()) };
-    match send(sync.as_raw_fd(), b"g", MsgFlags::MSG_NOSIGNAL) {
+    match send(sync.as_raw_fd(), &[word], MsgFlags::MSG_NOSIGNAL) {
         // EPIPE: it has failed already, which its report says.
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => {
