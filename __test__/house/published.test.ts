@@ -1,0 +1,44 @@
+/** The tarballs as package checkers see them. */
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+
+import { emptyFolder, finish, pack, platform, root } from './support/install.js';
+
+const bin = (name: string) => join(root, 'node_modules/.bin', name);
+
+describe('what is published', { skip: platform === undefined && 'not built' }, () => {
+  const parent = emptyFolder();
+  after(() => rmSync(parent, { recursive: true }));
+
+  for (const folder of ['.', join('npm', String(platform))]) {
+    test(`publint finds nothing to say about ${folder}`, () => {
+      const { status, stdout } = finish(parent, bin('publint'), ['--strict', pack(folder, parent)]);
+      assert.match(stdout, /\nAll good!\n/);
+      assert.equal(status, 0);
+    });
+  }
+
+  test('its types are those of the file that is imported, and of the one that is required', () => {
+    const { status, stdout } = finish(parent, bin('attw'), [
+      '--format=json',
+      // Node.js that is supported knows `exports`, and requires ES modules.
+      '--profile=node16',
+      '--ignore-rules=cjs-resolves-to-esm',
+      pack('.', parent),
+    ]);
+    const { analysis } = JSON.parse(stdout) as {
+      analysis: {
+        types: { kind: string };
+        problems: Array<{ kind: string; resolutionKind?: string }>;
+      };
+    };
+    assert.equal(analysis.types.kind, 'included');
+    const problems = analysis.problems
+      .filter(({ resolutionKind }) => resolutionKind !== 'node10')
+      .map(({ kind }) => kind);
+    assert.deepEqual(problems, ['CJSResolvesToESM']);
+    assert.equal(status, 0);
+  });
+});
