@@ -1,21 +1,13 @@
 // npm run docs
 //
-// Writes docs/reference/ from what the built programs say of themselves. With --check nothing is
-// written, and a difference is an error.
+// Writes docs/reference/ from what the built programs say of themselves, and the manual page from the
+// tables behind it. With --check nothing is written, and a difference is an error.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import { build } from './build.mjs';
 import { Failure, main, output, progress, root } from './support/command.mjs';
-
-/** The pages: a title, an introduction, and the commands whose help they hold. */
-const PAGES = {
-  'cli.md': {
-    title: 'The command line',
-    introduction: 'What `minictr --help` and the help of each of its commands print.',
-    commands: [['minictr'], ['minictr', 'deploy'], ['minictr', 'run']],
-  },
-};
 
 /** The help of a command, as it is printed where there is no terminal. */
 function help([, ...command]) {
@@ -25,27 +17,37 @@ function help([, ...command]) {
   return text.replace(/ +$/gm, '');
 }
 
-function page({ title, introduction, commands }) {
-  const sections = commands.map(
-    (command) => `## \`${command.join(' ')}\`\n\n\`\`\`\n${help(command)}\n\`\`\`\n`,
+/** What the help of minictr and of each of its commands prints, on one page. */
+function helpPage(commands) {
+  const described = commands.filter(({ name }) => name !== 'help');
+  const lines = [['minictr'], ...described.map(({ name }) => ['minictr', name])];
+  const sections = lines.map(
+    (line) => `## \`${line.join(' ')}\`\n\n\`\`\`\n${help(line)}\n\`\`\`\n`,
   );
   return [
     '<!-- Written by `npm run docs`; not to be edited. -->\n',
-    `# ${title}\n`,
-    `${introduction}\n`,
+    '# The command line\n',
+    'What `minictr --help` and the help of each of its commands print.\n',
     ...sections,
   ].join('\n');
 }
 
+/** Each file, with what is to be in it. */
+async function pages() {
+  const load = (path) => import(pathToFileURL(join(root, 'build/ts/cli', path)).href);
+  const { COMMANDS } = await load('other-commands.js');
+  const { manual } = await load('manual.js');
+  return { 'cli.md': helpPage(COMMANDS), 'minictr.1': manual(COMMANDS) };
+}
+
 await main(async (args) => {
   const checking = args.includes('--check');
-  await build();
+  await build({ debug: args.includes('--debug') });
   const folder = join(root, 'docs/reference');
   mkdirSync(folder, { recursive: true });
   const differing = [];
-  for (const [name, content] of Object.entries(PAGES)) {
+  for (const [name, written] of Object.entries(await pages())) {
     const path = join(folder, name);
-    const written = page(content);
     if (existsSync(path) && readFileSync(path, 'utf8') === written) continue;
     if (checking) differing.push(`docs/reference/${name}`);
     else writeFileSync(path, written);

@@ -38,6 +38,9 @@ const PACKAGES = {
   crun: '/usr/bin/crun',
   attr: '/usr/bin/setfattr',
   xfsprogs: '/usr/sbin/mkfs.xfs',
+  zsh: '/usr/bin/zsh',
+  fish: '/usr/bin/fish',
+  mandoc: '/usr/bin/mandoc',
 };
 
 const totals = { passed: 0, failed: 0, skipped: 0 };

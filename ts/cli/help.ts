@@ -3,19 +3,12 @@
  */
 import yargs, { type Argv } from 'yargs';
 
-import type { Command } from './command.js';
+import type { Command, Described, Summary } from './command.js';
 import type { Option } from './option.js';
 
 /** Columns where there is no terminal, and most that are used in one. */
 const MOST_COLUMNS = 100;
 const USUAL_COLUMNS = 80;
-
-/** A line of a list of commands. */
-export interface Summary {
-  readonly name: string;
-  readonly usage: string;
-  readonly summary: string;
-}
 
 function layout(): Argv {
   const page = yargs([])
@@ -45,7 +38,7 @@ function addOption<Draft>(page: Argv, option: Option<Draft>): void {
   });
 }
 
-function addExamples(page: Argv, examples: Command<never>['examples']): void {
+function addExamples(page: Argv, examples: Described['examples']): void {
   for (const [line, effect] of examples) page.example(line, effect);
 }
 
@@ -65,7 +58,7 @@ export function commandHelp<Draft>(command: Command<Draft>): Promise<string> {
 /** What `minictr` alone prints. */
 export function mainHelp(
   commands: readonly Summary[],
-  examples: Command<never>['examples'],
+  examples: Described['examples'],
 ): Promise<string> {
   const page = layout().usage(
     'Usage: minictr COMMAND [OPTION...]\n\nContainers without a daemon, from a shell or from a program.',

@@ -4,14 +4,41 @@
  */
 import { coreVersion, MinictrError, version } from '../index.js';
 import { closest } from './closest.js';
+import type { Described } from './command.js';
+import { completionCommand, runCompletion } from './commands/completion.js';
 import { deployCommand, runDeploy } from './commands/deploy.js';
 import { runCommand } from './commands/run.js';
 import { commandHelp, mainHelp } from './help.js';
 
-const SUMMARIES = [
-  deployCommand,
-  runCommand,
-  { name: 'help', usage: 'minictr help [COMMAND]', summary: 'help, also of a command' },
+type Runner = (
+  words: readonly string[],
+  useJson: (json: boolean) => void,
+) => Promise<'help' | undefined> | 'help' | undefined;
+
+/** Whoever carries a command out; `minictr run` doesn't get here. */
+const RUNNERS: ReadonlyMap<string, Runner> = new Map<string, Runner>([
+  ['deploy', runDeploy],
+  ['completion', (words) => runCompletion(words, COMMANDS)],
+]);
+
+const DESCRIBED: readonly Described[] = [deployCommand, runCommand, completionCommand];
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly Described[] = [
+  ...DESCRIBED,
+  {
+    name: 'help',
+    usage: 'minictr help [COMMAND]',
+    summary: 'help, also of a command',
+    about: 'Prints the help of a command, or of minictr.',
+    operands: {
+      placeholder: 'command',
+      words: DESCRIBED.map(({ name }) => name),
+      paths: undefined,
+    },
+    options: [],
+    examples: [],
+  },
 ];
 
 const EXAMPLES = [
@@ -38,11 +65,11 @@ export async function execute(
     case '-V':
       process.stdout.write(`${versionLine()}\n`);
       return;
-    case 'deploy':
-      if ((await runDeploy(words, useJson)) === 'help') await printHelp('deploy');
-      return;
-    default:
-      throw unknownCommand(command);
+    default: {
+      const runner = RUNNERS.get(command);
+      if (runner === undefined) throw unknownCommand(command);
+      if ((await runner(words, useJson)) === 'help') await printHelp(command);
+    }
   }
 }
 
@@ -51,17 +78,10 @@ async function printHelp(name: string | undefined): Promise<void> {
 }
 
 function helpOf(name: string | undefined): Promise<string> {
-  switch (name) {
-    case undefined:
-    case 'help':
-      return mainHelp(SUMMARIES, EXAMPLES);
-    case 'run':
-      return commandHelp(runCommand);
-    case 'deploy':
-      return commandHelp(deployCommand);
-    default:
-      throw unknownCommand(name);
-  }
+  if (name === undefined || name === 'help') return mainHelp(COMMANDS, EXAMPLES);
+  const command = DESCRIBED.find((known) => known.name === name);
+  if (command === undefined) throw unknownCommand(name);
+  return commandHelp(command);
 }
 
 /** `minictr 0.1.0 (core 1a2b3c4)`; the core names its own version where it is another. */
@@ -71,7 +91,7 @@ function versionLine(): string {
 }
 
 function unknownCommand(word: string): MinictrError {
-  const names = SUMMARIES.map(({ name }) => name);
+  const names = COMMANDS.map(({ name }) => name);
   const near = closest(word, names);
   const isOption = word.startsWith('-');
   return new MinictrError({

@@ -28,6 +28,7 @@ export const deployCommand: Command<DeployDraft> = {
     'Copies files and directories into the rootfs of containers, where `minictr run` finds them. ' +
     'Modes, times, links and extended attributes are kept. A file is there whole or not at all; ' +
     'what was there before is replaced, and directories are joined.',
+  operands: { placeholder: 'path', words: [], paths: 'files' },
   options: [
     value({
       name: 'rootfs',

@@ -23,6 +23,7 @@ export const runCommand: Command<RunDraft> = {
     'Runs COMMAND in a new container, and ends as it ends. A COMMAND that begins with `.` or `/` is ' +
     'a program that `minictr deploy` put into ./newroot, or into the rootfs that --rootfs names; a ' +
     'bare name is looked up in the PATH of that rootfs. What follows COMMAND belongs to it.',
+  operands: { placeholder: 'command', words: [], paths: 'files', ends: true },
   options: RUN_OPTIONS,
   examples: [
     ['minictr run ./server --port 80', 'what was deployed, and an argument of its own'],
