@@ -34,15 +34,22 @@ enum Verb {
     Foreground(commands::foreground::Arguments),
     Create(commands::create::Arguments),
     Delete(commands::delete::Arguments),
+    Events(commands::events::Arguments),
     Exec(commands::exec::Arguments),
+    /// Print what this runtime can do, as JSON.
     Features,
     Kill(commands::kill::Arguments),
     List(commands::list::Arguments),
+    /// Let all processes of a container stand still.
+    Pause(commands::pause::Arguments),
     Ps(commands::ps::Arguments),
+    /// Let a paused container go on.
+    Resume(commands::pause::Arguments),
     Run(commands::run::Arguments),
     Spec(commands::spec::Arguments),
     Start(commands::start::Arguments),
     State(commands::state::Arguments),
+    Update(commands::update::Arguments),
 }
 
 /// Parses the arguments, does what they say, and returns the exit status.
@@ -84,15 +91,19 @@ fn run(verb: Verb, global: &Global) -> Result<u8> {
         Verb::Foreground(arguments) => commands::foreground::run(&arguments),
         Verb::Create(arguments) => commands::create::run(global, arguments),
         Verb::Delete(arguments) => commands::delete::run(global, &arguments),
+        Verb::Events(arguments) => commands::events::run(global, &arguments),
         Verb::Exec(arguments) => commands::exec::run(global, arguments),
         Verb::Features => commands::features::run(),
         Verb::Kill(arguments) => commands::kill::run(global, &arguments),
         Verb::List(arguments) => commands::list::run(global, &arguments),
+        Verb::Pause(arguments) => commands::pause::run(global, &arguments),
+        Verb::Resume(arguments) => commands::pause::resume(global, &arguments),
         Verb::Ps(arguments) => commands::ps::run(global, &arguments),
         Verb::Run(arguments) => commands::run::run(global, arguments),
         Verb::Spec(arguments) => commands::spec::run(&arguments),
         Verb::Start(arguments) => commands::start::run(global, &arguments),
         Verb::State(arguments) => commands::state::run(global, &arguments),
+        Verb::Update(arguments) => commands::update::run(global, &arguments),
     }
 }
 

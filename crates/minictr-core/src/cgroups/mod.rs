@@ -10,7 +10,6 @@
 //! | `changes` | writing limits, and taking them back where one is refused |
 //! | `devices` | the rules for devices, which each version enforces in its way |
 //! | `freeze` | pausing |
-//! | `recorded` | cgroups that were written down: who is in them, how to join them |
 //! | `end` | killing what is in a cgroup, and removing it |
 //!
 //! Hierarchies are looked for once per process. On a hybrid machine each controller is used where it
@@ -32,7 +31,6 @@ mod member;
 mod pids;
 mod plan;
 mod rdma;
-mod recorded;
 mod refuse;
 mod stats;
 mod v1;
@@ -43,6 +41,5 @@ pub use end::remove_leftover;
 pub use freeze::FREEZE_PATIENCE;
 pub use hierarchies::Hierarchies;
 pub use plan::CgroupSpec;
-pub use recorded::{Joinable, joinable, processes};
 use refuse::{check_block_io, not_on_v2, refuse_below_use};
 pub use stats::*;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::devices::allow_default;
 use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
 use super::{Runtime, status};
 use crate::error::{Context, Error, ErrorCode, Result};
@@ -91,6 +92,9 @@ impl Runtime {
             && linux.cgroups_path.as_ref().is_none_or(String::is_empty)
         {
             linux.cgroups_path = Some(self.cgroup_name(&creation.id));
+        }
+        if let Some(resources) = spec.linux.as_mut().and_then(|linux| linux.resources.as_mut()) {
+            allow_default(resources);
         }
         let poststart = (!outlives && spec.hooks.is_some()).then(|| spec.clone());
         let record = record(&creation.id, &bundle, &spec);

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::create::{config_of, subject};
-use super::{Runtime, processes, status};
+use super::{Runtime, cgroup, processes, status};
 use crate::cgroups::{self, Hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::ends_by_default;
@@ -43,7 +43,15 @@ impl Runtime {
         };
         let waits = status == Status::Created && ends_by_default(signal);
         let signal = if waits { libc::SIGKILL } else { signal };
-        pidfd_send_signal(pidfd.as_fd(), signal).context(ErrorCode::WrongState, "signal", object)
+        pidfd_send_signal(pidfd.as_fd(), signal).context(
+            ErrorCode::WrongState,
+            "signal",
+            object,
+        )?;
+        if signal == libc::SIGKILL {
+            let_die(&record);
+        }
+        Ok(())
     }
 
     /// Deletes a container that has stopped, or waits for its start; with `force` any, after killing
@@ -80,6 +88,7 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
         // ESRCH: it has just ended.
         let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        let_die(record);
         // What doesn't end now keeps its cgroup, whose removal says so.
         let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
     }
@@ -98,6 +107,13 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     }
 }
 
+/// A freezer of v1 holds even what has been killed.
+fn let_die(record: &Record) {
+    if let Ok(Some(cgroup)) = cgroup(record) {
+        cgroup.let_die();
+    }
+}
+
 /// Signals every process that is in the container both before and after its handle was opened: so
 /// none that got a pid meanwhile.
 fn signal_all(record: &Record, signal: i32) -> Result<(), nix::errno::Errno> {
@@ -113,6 +129,9 @@ fn signal_all(record: &Record, signal: i32) -> Result<(), nix::errno::Errno> {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+    if signal == libc::SIGKILL {
+        let_die(record);
     }
     Ok(())
 }

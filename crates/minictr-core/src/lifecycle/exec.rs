@@ -8,8 +8,7 @@ use nix::sched::CloneFlags;
 
 use super::create::config_of;
 use super::prepared::{Descriptors, HandOver, Owner, Prepared};
-use super::{Runtime, status};
-use crate::cgroups;
+use super::{Runtime, cgroup, status};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::namespaces;
 use crate::spawn::{Joined, LaunchRequest, RuntimeOptions, Supervisor};
@@ -105,7 +104,7 @@ impl Runtime {
             ));
         }
         let namespaces = namespaces_of(pid)?;
-        let joinable = cgroups::joinable(&record.cgroups)?;
+        let cgroup = cgroup(&record)?;
         let linux = config.linux.unwrap_or_default();
         let Descriptors { fds, stdio, preserve_fds } =
             Descriptors::of(execution.stdio, execution.preserved);
@@ -125,12 +124,7 @@ impl Runtime {
             preserve_fds,
             runtime: RuntimeOptions {
                 outlives: execution.detach,
-                join: Some(Arc::new(Joined {
-                    process: handle,
-                    namespaces,
-                    procs: joinable.procs,
-                    v2: joinable.v2,
-                })),
+                join: Some(Arc::new(Joined { process: handle, namespaces, cgroup })),
                 ..RuntimeOptions::default()
             },
             ..LaunchRequest::default()

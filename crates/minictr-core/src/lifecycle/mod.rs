@@ -3,9 +3,11 @@
 //! | module | what it does |
 //! |---|---|
 //! | `create` | from a bundle to a container that waits, or to one in the foreground; its start |
+//! | `devices` | devices that every container may use |
 //! | `exec` | another process in a running container |
 //! | `prepared` | what is ready to be launched, and who is told once it runs |
 //! | `end` | signals, deletion |
+//! | `resources` | pausing, limits, accounts |
 //! | `sockets` | handing a terminal or a process handle to an engine |
 //!
 //! It composes [`crate::spawn`], [`crate::state`] and [`crate::cgroups`]; `minictr-oci` parses and
@@ -13,9 +15,11 @@
 //! [`Runtime::delete`] clears what a kill at any moment has left.
 
 mod create;
+mod devices;
 mod end;
 mod exec;
 mod prepared;
+mod resources;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -23,6 +27,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::cgroups::{Cgroup, Hierarchies};
 use crate::error::Result;
 use crate::spawn::{CgroupMode, gate};
 use crate::state::record::{Record, Status};
@@ -101,9 +106,17 @@ impl Runtime {
     }
 }
 
+/// The cgroup of a container; `None` where it has none.
+fn cgroup(record: &Record) -> Result<Option<Cgroup>> {
+    if record.cgroups.is_empty() {
+        return Ok(None);
+    }
+    Hierarchies::detect()?.open(&record.cgroups)
+}
+
 /// The processes of a container: those in its cgroups; where it has none, those in its pid namespace.
 fn processes(record: &Record) -> Vec<i32> {
-    let found = crate::cgroups::processes(&record.cgroups);
+    let found = cgroup(record).ok().flatten().map(|cgroup| cgroup.processes()).unwrap_or_default();
     let Some(first) = record.process.as_ref().filter(|process| process.find().is_some()) else {
         return found;
     };
@@ -152,7 +165,10 @@ fn status(entry: &Entry, record: &Record) -> Result<Status> {
         return Ok(if being_made() { Status::Creating } else { Status::Created });
     }
     Ok(match (record.made, being_made()) {
-        (true, _) => Status::Running,
+        (true, _) => match cgroup(record)? {
+            Some(cgroup) if cgroup.is_frozen()? => Status::Paused,
+            _ => Status::Running,
+        },
         (false, true) => Status::Creating,
         // Its creator was killed, and it ends by that.
         (false, false) => Status::Stopped,

@@ -95,8 +95,7 @@ fn plans() -> Vec<Vec<&'static str>> {
         join: Some(Arc::new(Joined {
             process: null(),
             namespaces: CloneFlags::CLONE_NEWUSER,
-            procs: Vec::new(),
-            v2: None,
+            cgroup: None,
         })),
         ..RuntimeOptions::default()
     };

@@ -7,6 +7,7 @@ use nix::sched::CloneFlags;
 
 use super::gate::Gate;
 use super::hooks::Subject;
+use crate::cgroups::Cgroup;
 
 /// Launch options of an OCI runtime.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +35,6 @@ pub struct Joined {
     pub process: OwnedFd,
     /// Which of them: those that aren't this process's own.
     pub namespaces: CloneFlags,
-    /// `cgroup.procs` of its v1 cgroups, open for writing, memory's last.
-    pub procs: Vec<OwnedFd>,
-    /// The directory of its v2 cgroup.
-    pub v2: Option<OwnedFd>,
+    /// Its cgroup, where it has one.
+    pub cgroup: Option<Cgroup>,
 }

@@ -2,17 +2,20 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod foreground;
 pub(crate) mod kill;
 pub(crate) mod list;
+pub(crate) mod pause;
 pub(crate) mod ps;
 pub(crate) mod run;
 pub(crate) mod spawner;
 pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
+pub(crate) mod update;
 
 use minictr_core::error::Result;
 

@@ -80,10 +80,8 @@ impl Supervisor {
         counter.store(0, Ordering::Relaxed);
         let progress = Progress { step: counter };
         let joined = launch.request.runtime.join.clone();
-        let into = match &joined {
-            Some(joined) => joined.v2.as_ref().map(AsFd::as_fd),
-            None => launch.cgroup.as_ref().and_then(Cgroup::v2_dir_fd),
-        };
+        let cgroup = joined.as_ref().map_or(&launch.cgroup, |joined| &joined.cgroup);
+        let into = cgroup.as_ref().and_then(Cgroup::v2_dir_fd);
         let (plan, prepared) = (&launch.plan, &launch.prepared);
         let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
         launch.phase = Phase::SettingUp;
@@ -134,7 +132,8 @@ impl Supervisor {
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
         if let Some(joined) = launch.request.runtime.join.clone() {
-            launch.plan.cgroup_procs = joined.procs.iter().map(AsRawFd::as_raw_fd).collect();
+            let fds = joined.cgroup.as_ref().map(Cgroup::attach_fds).unwrap_or_default();
+            launch.plan.cgroup_procs = fds.iter().map(AsRawFd::as_raw_fd).collect();
             return Ok(());
         }
         let linux = launch.request.spec.linux.as_ref();
