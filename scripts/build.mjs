@@ -39,6 +39,16 @@ const TS_INPUTS = [
   'tsconfig.types.json',
 ];
 
+/**
+ * The first lines of the command line's file, which a shell and Node.js both can read. Node takes
+ * `--env-file FILE` for its own wherever it stands before a `--`, also behind the script: it would
+ * read the file that is meant for a container, with the NODE_OPTIONS in it. `#!` can't give it that `--`
+ * everywhere: busybox's env has no `-S`.
+ */
+const EXECUTABLE_HEAD = `#!/bin/sh
+':' //; exec node -- "$0" "$@"
+`;
+
 /** The last commit that touched any of `paths`, and whether they changed since; undefined outside git. */
 function commitOf(paths) {
   const commit = output('git', ['log', '-1', '--format=%h', '--abbrev=7', '--', ...paths]);
@@ -206,6 +216,9 @@ export async function buildTypeScript() {
         });
         await bundle.close();
       }
+      // Not as rolldown's banner, of which the comment would be dropped.
+      const cli = join(root, 'dist/cli.cjs');
+      writeFileSync(cli, `${EXECUTABLE_HEAD}${readFileSync(cli, 'utf8')}`);
     },
   );
 }

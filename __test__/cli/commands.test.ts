@@ -90,6 +90,14 @@ test('failures of the line say what is wrong and what to do', () => {
     ),
   );
   assert.deepEqual(
+    minictr(['run', ''], { cwd }),
+    failure(
+      125,
+      'error: run a container: COMMAND is empty',
+      'hint: usage: `minictr run [OPTION...] COMMAND [ARG...]`',
+    ),
+  );
+  assert.deepEqual(
     shown('run --memroy 5m ./app'),
     failure(
       125,
@@ -105,6 +113,24 @@ test('failures of the line say what is wrong and what to do', () => {
       'hint: put it there first: `minictr deploy ./app`',
     ),
   );
+});
+
+test('the version is there by the names that people try', () => {
+  const shown = minictr(['--version']);
+  for (const word of ['-V', '-v', 'version']) assert.deepEqual(minictr([word]), shown);
+});
+
+test('a command of docker that is not there is no slip of the fingers', () => {
+  for (const command of ['ps', 'exec', 'pull']) {
+    assert.deepEqual(
+      minictr([command, 'x']),
+      failure(
+        125,
+        `error: run command \`${command}\`: it isn't available yet`,
+        'hint: `minictr --help` lists the commands',
+      ),
+    );
+  }
 });
 
 test('with --json a failure is one JSON document on standard error', () => {

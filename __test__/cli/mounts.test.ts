@@ -120,7 +120,10 @@ test('refuses mounts that lack something or say too much', () => {
   refuses(mount, 'type=nosuch,dst=/x', '`type=nosuch` is not a kind of mount', kinds);
   refuses(mount, 'type=bind,dst=/x', '`type=bind,dst=/x`: `source=` is missing');
   const nowhere = 'type=bind,src=/x';
-  refuses(mount, nowhere, `\`${nowhere}\`: the path in the container is not absolute`);
+  const example = 'write it as in `type=bind,source=./data,target=/data,readonly`';
+  refuses(mount, nowhere, `\`${nowhere}\`: \`target=\` is missing`, example);
+  const relative = 'type=bind,src=/x,dst=x';
+  refuses(mount, relative, `\`${relative}\`: the path in the container is not absolute`);
   refuses(mount, 'type=bind,src=/d,dst=/x,fast', '`fast` is not a field of `type=bind`');
   refuses(mount, 'type=tmpfs,dst=/x,source=/d', '`source` is not a field of `type=tmpfs`');
   refuses(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 import { isRoot, lacks } from '../support/host.js';
@@ -97,6 +97,29 @@ test('the environment has what was given, and nothing of this process', containe
   assert.deepEqual(names, ['A', 'FROM_FILE', 'HANDED_ON', 'HOME', 'HOSTNAME', 'PATH']);
   for (const entry of ['A=b c', 'FROM_FILE=1', 'HANDED_ON=on'])
     assert.ok(environment.includes(entry));
+});
+
+test('a file of variables is read for the container alone, not by Node.js', container, () => {
+  const folder = newFolder();
+  const file = join(folder, 'variables');
+  const evil = 'NODE_OPTIONS=--import=data:text/javascript,console.log("host")';
+  writeFileSync(file, `${evil}\n`);
+  const execute = (...words: string[]) =>
+    // As the kernel does it with an executable file that begins with `#!/bin/sh`.
+    spawnSync('/bin/sh', [cliPath, 'run', ...words], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` },
+    });
+  const inside = execute('--rootfs', rootfs, '--env-file', file, 'probe', 'self');
+  assert.equal(inside.stderr, '');
+  const { environment } = JSON.parse(inside.stdout) as ProbedSelf;
+  assert.ok(environment.includes(evil));
+  const missing = execute('--env-file', join(folder, 'nothere'), 'probe');
+  assert.deepEqual([missing.status, missing.stdout], [125, '']);
+  assert.match(
+    missing.stderr,
+    /^error: read `\S+nothere`: No such file or directory \(ENOENT\)\n$/,
+  );
 });
 
 test('working directory, host name, mask and limits are those of the options', container, () => {

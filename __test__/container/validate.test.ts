@@ -74,6 +74,15 @@ test('a mount is one thing', async () => {
   }
 });
 
+test('an id is a whole number that the kernel has', async () => {
+  for (const user of [-1, 1.5, 2 ** 32 - 1, '99999999999', '1:99999999999']) {
+    assert.deepEqual(await refusal({ user }), [
+      `use user \`${user}\``,
+      'ids are whole numbers from 0 to 4294967294',
+    ]);
+  }
+});
+
 test('options that exclude each other are refused together', async () => {
   for (const [options, told] of [
     [{ lines: true, encoding: 'buffer' }, '`lines` and `encoding`'],

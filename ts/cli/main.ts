@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The command line: finds the command and hands it the rest of the line.
  *

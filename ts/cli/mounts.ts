@@ -147,6 +147,8 @@ function truth(name: string, value: string | undefined): boolean {
   throw new ValueError(`\`${name}=${value}\` is neither \`true\` nor \`false\``);
 }
 
+const MOUNT_EXAMPLE = 'write it as in `type=bind,source=./data,target=/data,readonly`';
+
 /** `type=bind,source=PATH,target=PATH,readonly` or `type=tmpfs,target=PATH,tmpfs-size=64m`. */
 export function mount(text: string): MountAt {
   const given = new Map<string, string | undefined>();
@@ -162,6 +164,8 @@ export function mount(text: string): MountAt {
     return value;
   };
   take('type');
+  if (!given.has('target'))
+    throw new ValueError(`\`${text}\`: \`target=\` is missing`, MOUNT_EXAMPLE);
   const path = target(take('target'), text);
   let made: Mount;
   if (kind === 'bind') made = bindMount(text, take, given);

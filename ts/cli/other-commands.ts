@@ -63,6 +63,8 @@ export async function execute(
       return printHelp(words[0]);
     case '--version':
     case '-V':
+    case '-v':
+    case 'version':
       process.stdout.write(`${versionLine()}\n`);
       return;
     default: {
@@ -90,7 +92,24 @@ function versionLine(): string {
   return core.startsWith(`${version} `) ? `minictr ${core}` : `minictr ${version} (${core})`;
 }
 
+/** Commands of docker and podman that are known here by name only. */
+const MISSING_COMMANDS = new Set(
+  (
+    'attach build commit compose container cp create diff events exec export history image images ' +
+    'import info inspect kill load login logout logs network pause pod port ps pull push rename ' +
+    'restart rm rmi save search secret start stats stop system tag top unpause update volume wait'
+  ).split(' '),
+);
+
 function unknownCommand(word: string): MinictrError {
+  if (MISSING_COMMANDS.has(word)) {
+    return new MinictrError({
+      code: 'INVALID_ARGUMENT',
+      operation: 'run command',
+      object: `\`${word}\`: it isn't available yet`,
+      hint: '`minictr --help` lists the commands',
+    });
+  }
   const names = COMMANDS.map(({ name }) => name);
   const near = closest(word, names);
   const isOption = word.startsWith('-');

@@ -151,7 +151,7 @@ function whole(value: number, option: string): number {
 
 /** `uid:gid` needs no look-up; anything else is found in the container's own files. */
 function ids(user: string | number | undefined): { uid: number; gid: number } | undefined {
-  const found = typeof user === 'string' ? /^(\d{1,10}):(\d{1,10})$/.exec(user) : null;
+  const found = typeof user === 'string' ? /^(\d+):(\d+)$/.exec(user) : null;
   return found === null ? undefined : { uid: Number(found[1]), gid: Number(found[2]) };
 }
 
@@ -160,12 +160,21 @@ function named(user: string | number | undefined): string | undefined {
   return String(user);
 }
 
+/** Most that an id can be: 4294967295 means none. */
+const MOST_ID = 2 ** 32 - 2;
+
+function checkId(id: number, user: string | number | undefined): void {
+  if (Number.isInteger(id) && id >= 0 && id <= MOST_ID) return;
+  throw invalid('use user', `\`${user}\``, `ids are whole numbers from 0 to ${MOST_ID}`);
+}
+
 function specUser({ user, umask }: ContainerOptions): Record<string, unknown> {
   const alone =
     typeof user === 'number' || /^\d+$/.test(user ?? '')
       ? { uid: Number(user), gid: 0 }
       : undefined;
   const pair = ids(user);
+  for (const id of Object.values(pair ?? alone ?? {})) checkId(id, user);
   return {
     ...(pair ?? alone ?? { uid: 0, gid: 0 }),
     // As for a name: the user's own group is one of its groups.

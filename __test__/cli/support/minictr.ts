@@ -33,13 +33,17 @@ function inputFile(content = ''): number {
 export function minictr(words: readonly string[], surroundings: Surroundings = {}): Shown {
   const stdin = inputFile(surroundings.input);
   try {
-    const { status, stdout, stderr, error } = spawnSync(process.execPath, [cliPath, ...words], {
-      ...(surroundings.cwd !== undefined && { cwd: surroundings.cwd }),
-      env: { ...process.env, NO_COLOR: '1', ...surroundings.env },
-      stdio: [stdin, 'pipe', 'pipe'],
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
+    const { status, stdout, stderr, error } = spawnSync(
+      process.execPath,
+      ['--', cliPath, ...words],
+      {
+        ...(surroundings.cwd !== undefined && { cwd: surroundings.cwd }),
+        env: { ...process.env, NO_COLOR: '1', ...surroundings.env },
+        stdio: [stdin, 'pipe', 'pipe'],
+        encoding: 'utf8',
+        timeout: 60_000,
+      },
+    );
     if (error) throw error;
     return { status, stdout, stderr };
   } finally {

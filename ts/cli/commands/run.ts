@@ -106,11 +106,11 @@ export function run(words: readonly string[], useJson: (json: boolean) => void):
   if (line === 'help') return line;
   useJson(line.json);
   const [command, ...args] = line.command;
-  if (command === undefined) {
+  if (!command) {
     throw new MinictrError({
       code: 'INVALID_ARGUMENT',
       operation: 'run',
-      object: 'a container: COMMAND is missing',
+      object: `a container: COMMAND is ${command === undefined ? 'missing' : 'empty'}`,
       hint: `usage: \`${runCommand.usage}\``,
     });
   }
