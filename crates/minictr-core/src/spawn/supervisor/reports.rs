@@ -176,6 +176,13 @@ impl Supervisor {
         self.read_reports(slot);
         let Some(mut launch) = self.launches.get_mut(slot).and_then(Option::take) else { return };
         let Some(child) = &launch.child else { return };
+        if launch.request.runtime.outlives && launch.phase == Phase::Running {
+            // It has ended before it was left to itself. Its status is for whoever gets this
+            // process's children, so it isn't taken here.
+            self.watch.remove(&child.pidfd);
+            self.launches[slot] = Some(launch);
+            return;
+        }
         let result = match process::reap(child.pidfd.as_fd()) {
             Ok(Some(result)) => result,
             Ok(None) => {
