@@ -359,3 +359,21 @@ fn options_that_cannot_be_honoured_are_refused() {
     engine.call(&["create", "--console-socket", "/nonexistent", "c1"]).failed_with("no terminal");
     assert!(!engine.root().join("c1").exists());
 }
+
+#[test]
+fn a_tmpfs_that_copies_up_starts_with_what_it_covers() {
+    let Some(engine) = Engine::new() else { return };
+    std::fs::create_dir(engine.rootfs().join("etc/deep")).unwrap();
+    std::fs::write(engine.rootfs().join("etc/deep/file"), "content").unwrap();
+    engine.change(|config| {
+        config["mounts"].as_array_mut().unwrap().push(json!({
+            "destination": "/etc", "type": "tmpfs", "source": "tmpfs",
+            "options": ["rw", "nosuid", "tmpcopyup"],
+        }));
+        let program = "cat /etc/deep/file; echo new > /etc/new";
+        config["process"]["args"] = json!(["sh", "-c", program]);
+    });
+    let said = engine.call(&["run", "c1"]);
+    assert_eq!((said.status, said.stdout.as_str()), (0, "content"), "{}", said.stderr);
+    assert!(!engine.rootfs().join("etc/new").exists());
+}

@@ -42,7 +42,10 @@ pub fn mount_with_contents(
     }
     mount::fsconfig_create(context.as_fd())?;
     let filled = mount::fsmount(context.as_fd(), 0)?;
-    copy_directory(original.as_fd(), filled.as_fd(), 0)?;
+    // The descriptor of a mount is an O_PATH one, which fchmod(2) and fchown(2) refuse (EBADF).
+    let top = openat(&filled, c".", directory, Mode::empty())?;
+    copy_directory(original.as_fd(), top.as_fd(), 0)?;
+    drop(top);
     mount::mount_setattr(filled.as_fd(), 0, attr)?;
     mount::move_mount(filled.as_fd(), target)
 }
