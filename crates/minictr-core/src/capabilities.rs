@@ -1,6 +1,6 @@
 //! Capabilities: names, sets, and the five sets of a process. `capabilities(7)`.
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::spec::Capabilities;
 
 /// Names by number, without `CAP_`.
@@ -126,29 +126,20 @@ impl CapabilitySets {
     /// give privileges back through file capabilities (CVE-2022-29162).
     ///
     /// # Errors
-    /// `InvalidArgument` for unknown names; `Security` for sets that the kernel would refuse.
+    /// `InvalidArgument` for unknown names.
     pub fn from_spec(spec: &Capabilities) -> Result<Self> {
-        let sets = Self {
+        let mut sets = Self {
             bounding: CapabilitySet::from_names(&spec.bounding)?,
             effective: CapabilitySet::from_names(&spec.effective)?,
             inheritable: CapabilitySet::from_names(&spec.inheritable)?,
             permitted: CapabilitySet::from_names(&spec.permitted)?,
             ambient: CapabilitySet::from_names(&spec.ambient)?,
         };
-        for (inner, outer, what) in [
-            (sets.effective, sets.permitted, "effective capabilities that aren't permitted"),
-            (sets.ambient, sets.permitted, "ambient capabilities that aren't permitted"),
-            (sets.ambient, sets.inheritable, "ambient capabilities that aren't inheritable"),
-        ] {
-            if !outer.contains(inner) {
-                let names: Vec<String> = CapabilitySet(inner.0 & !outer.0).names().collect();
-                return Err(Error::new(
-                    ErrorCode::Security,
-                    "set",
-                    format!("{what}: {}", names.join(", ")),
-                ));
-            }
-        }
+        // What the kernel wouldn't grant is left out, which is no error (`config.md#linux-process`):
+        // `runc spec` and buildah write ambient sets that aren't inheritable.
+        let permitted = sets.permitted.0;
+        sets.effective.0 &= permitted;
+        sets.ambient.0 &= permitted & sets.inheritable.0;
         Ok(sets)
     }
 }
@@ -193,12 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn refuses_ambient_capabilities_that_are_not_inheritable() {
+    fn leaves_out_what_the_kernel_would_refuse() {
         let spec = Capabilities {
             permitted: names(&["CAP_KILL"]),
+            effective: names(&["CAP_KILL", "CAP_CHOWN"]),
             ambient: names(&["CAP_KILL"]),
             ..Capabilities::default()
         };
-        assert_eq!(CapabilitySets::from_spec(&spec).unwrap_err().code, ErrorCode::Security);
+        let sets = CapabilitySets::from_spec(&spec).unwrap();
+        assert_eq!(sets.effective, sets.permitted);
+        assert_eq!(sets.ambient, CapabilitySet::default());
+        assert_eq!(sets.inheritable, CapabilitySet::default());
     }
 }
