@@ -321,7 +321,7 @@ fn refuses_a_program_longer_than_the_kernel_takes() {
 
 #[test]
 fn the_default_filter_answers_what_it_says() {
-    let program = instructions(&default_program(CapabilitySet::default()).unwrap());
+    let program = instructions(&default_program(CapabilitySet::default(), false).unwrap());
     assert!(program.len() < 700, "{} instructions", program.len());
     let ask = |number: u32, args: [u64; 6]| simulate(&program, X86_64, number, args);
     assert_eq!(ask(0, [0; 6]), ALLOW, "read");
@@ -343,13 +343,31 @@ fn the_default_filter_answers_what_it_says() {
     assert_eq!(ask(135, [0x0004_0000, 0, 0, 0, 0, 0]), ERRNO | 1, "ADDR_NO_RANDOMIZE");
     assert_eq!(ask(9999, [0; 6]), ERRNO | 38, "a call of the future");
     let admin = CapabilitySet::from_names(&["CAP_SYS_ADMIN".into()]).unwrap();
-    let program = instructions(&default_program(admin).unwrap());
+    let program = instructions(&default_program(admin, false).unwrap());
     assert_eq!(simulate(&program, X86_64, 165, [0; 6]), ALLOW, "mount with CAP_SYS_ADMIN");
     assert_eq!(simulate(&program, X86_64, 435, [0; 6]), ALLOW, "clone3 with CAP_SYS_ADMIN");
 }
 
 #[test]
 fn the_default_profile_names_only_calls_that_exist() {
-    let program = compile(&default_profile(CapabilitySet::default())).unwrap();
+    let program = compile(&default_profile(CapabilitySet::default(), false)).unwrap();
     assert_eq!(program.unknown_names(), [] as [&str; 0]);
+}
+
+#[test]
+fn nesting_adds_namespaces_and_mounts_and_no_call_that_reaches_a_key() {
+    let program = instructions(&default_program(CapabilitySet::default(), true).unwrap());
+    let ask = |number: u32, args: [u64; 6]| simulate(&program, X86_64, number, args);
+    for (number, name) in [(165, "mount"), (155, "pivot_root"), (308, "setns"), (272, "unshare")] {
+        assert_eq!(ask(number, [0; 6]), ALLOW, "{name}");
+    }
+    assert_eq!(ask(435, [0; 6]), ALLOW, "clone3");
+    assert_eq!(ask(56, [0x1000_0011, 0, 0, 0, 0, 0]), ALLOW, "clone with CLONE_NEWUSER");
+    assert_eq!(ask(250, [1, 0, 0, 0, 0, 0]), ALLOW, "keyctl: join a new session keyring");
+    assert_eq!(ask(250, [1, 4096, 0, 0, 0, 0]), ERRNO | 1, "keyctl: join a keyring by name");
+    assert_eq!(ask(250, [11, 0, 0, 0, 0, 0]), ERRNO | 1, "keyctl: read a key");
+    assert_eq!(ask(248, [0; 6]), ERRNO | 1, "add_key");
+    assert_eq!(ask(321, [0; 6]), ERRNO | 1, "bpf");
+    assert_eq!(ask(175, [0; 6]), ERRNO | 1, "init_module");
+    assert_eq!(ask(103, [0; 6]), ERRNO | 1, "syslog");
 }

@@ -36,6 +36,8 @@ fn replace(helper: &Path, request: &str, preserve_fds: &[i32]) -> Error {
 
 fn prepare_and_execute(helper: &Path, request: &str, preserve_fds: &[i32]) -> Result<Errno> {
     let image = Image::load(helper)?;
+    // The helper would refuse as well, but not as JSON: it hasn't read yet that it should.
+    image.check()?;
     let memory = in_memory(request.as_bytes())?;
     for fd in preserve_fds {
         let fd = sys::borrow_of_caller(*fd)
@@ -71,15 +73,15 @@ fn prepare_and_execute(helper: &Path, request: &str, preserve_fds: &[i32]) -> Re
     });
     let environment = process::CStringArray::new(environment.collect());
     process::reset_signals();
-    let mut errno = Errno::ENOSYS;
-    if let Some(memory) = image.memory() {
-        errno = process::execve_fd(memory.as_fd(), &arguments, &environment);
-    }
-    if matches!(errno, Errno::ENOSYS | Errno::EACCES) {
-        // Memory may not be executed here; the file itself may, where it has kept its mode.
-        use std::os::unix::ffi::OsStrExt;
-        let path = std::ffi::CString::new(helper.as_os_str().as_bytes()).unwrap_or_default();
+    let mut errno = Errno::ENOENT;
+    for path in image.executables() {
+        use std::os::unix::ffi::OsStringExt;
+        let path = std::ffi::CString::new(path.into_os_string().into_vec()).unwrap_or_default();
         errno = process::execve(&path, &arguments, &environment);
+        // Memory may not be executed here, or the file has lost its mode.
+        if errno != Errno::EACCES {
+            break;
+        }
     }
     Ok(errno)
 }

@@ -10,15 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
-use minictr_core::spawner::image::Image;
+use minictr_core::spawner::image::{self, Image};
 use minictr_core::sys::mount::{
     MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE, mount_setattr, open_tree,
 };
 use minictr_core::sys::openat2::cwd;
 use minictr_core::sys::process::{CStringArray, execve_fd};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 /// Returns once this process runs from a file that nobody can write; by executing it again where it
 /// doesn't yet.
@@ -28,7 +26,7 @@ pub(crate) fn executable() -> Result<()> {
         "open",
         "this process's own executable",
     )?;
-    if is_protected(&own) {
+    if image::is_unwritable(&own) {
         return Ok(());
     }
     drop(own);
@@ -48,15 +46,7 @@ pub(crate) fn executable() -> Result<()> {
         return Err(Error::new(ErrorCode::Security, "execute", "a sealed copy of this program")
             .errno(errno));
     }
-    Err(Error::new(ErrorCode::Security, "protect", "this program's file from containers")
-        .hint("this machine forbids executing memory (`vm.memfd_noexec`), and mounting it read-only needs root"))
-}
-
-fn is_protected(own: &File) -> bool {
-    let read_only = fstatvfs(own).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-    let sealed = fcntl(own, FcntlArg::F_GET_SEALS)
-        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_WRITE));
-    read_only || sealed
+    Err(image::unprotected())
 }
 
 fn read_only_mount() -> Result<OwnedFd, Errno> {

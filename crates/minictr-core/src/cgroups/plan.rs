@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::detect::Hierarchy;
+use crate::diagnose::obstacles;
 use crate::error::{Error, ErrorCode, Result};
 use crate::spawn::{CgroupMode, LaunchRequest};
 use crate::spec::Resources;
@@ -252,9 +253,7 @@ pub(super) fn unavailable(controller: Controller, errno: Option<Errno>) -> Error
         return error
             .hint("it takes a mounted cgroup v1 hierarchy of that controller; cgroup v2 has none");
     }
-    error.hint(
-        "this user may not make cgroups: run as root, or in a delegated cgroup, such as `systemd-run --user --scope -p Delegate=yes …` gives on a machine with cgroup v2",
-    )
+    error.hint(obstacles::cgroup(errno))
 }
 
 /// Refuses a cgroup's path that could lead out of the hierarchy.

@@ -1,5 +1,5 @@
 //! Why a program couldn't be executed, in a sentence: the kernel's errno says it for the loader, the
-//! interpreter and the program alike.
+//! interpreter and the program alike. And, in `obstacles`, why this machine lets no container start.
 //!
 //! Runs in the container's root, in the failed child or afterwards; only opens and reads.
 
@@ -14,6 +14,7 @@ use crate::rootfs::paths;
 
 pub mod elf;
 mod libraries;
+pub mod obstacles;
 
 pub use libraries::{LibraryFile, explain_missing_libraries, library_closure};
 

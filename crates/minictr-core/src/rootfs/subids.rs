@@ -80,13 +80,20 @@ fn read(path: &str) -> String {
 #[must_use]
 pub fn subordinate_ranges(uid: u32) -> (Vec<Range>, Vec<Range>) {
     let number = uid.to_string();
-    let passwd = read("/etc/passwd");
-    // Not by getpwuid(3), which loads libraries of the machine's into a static executable. Who is
-    // known to a directory service only has the name of the login; a false one gains nothing, since
-    // newuidmap checks it.
-    let name = name_of(&passwd, &number).map(str::to_owned).or_else(|| std::env::var("USER").ok());
+    let name = user_name(uid);
     let owners: Vec<&str> = name.as_deref().into_iter().chain([number.as_str()]).collect();
     (of(&read("/etc/subuid"), &owners), of(&read("/etc/subgid"), &owners))
+}
+
+/// The name of a user, as far as it can be known.
+///
+/// Not by getpwuid(3), which loads libraries of the machine's into a static executable. Who is known
+/// to a directory service only has the name of the login; a false one gains nothing, since newuidmap
+/// checks it.
+#[must_use]
+pub fn user_name(uid: u32) -> Option<String> {
+    let name = name_of(&read("/etc/passwd"), &uid.to_string()).map(str::to_owned);
+    name.or_else(|| std::env::var("USER").ok())
 }
 
 /// The name of a user id in a text such as /etc/passwd's, `passwd(5)`.
@@ -96,6 +103,27 @@ fn name_of<'a>(passwd: &'a str, uid: &str) -> Option<&'a str> {
         let name = fields.next()?;
         (fields.nth(1) == Some(uid)).then_some(name)
     })
+}
+
+/// The first id of a range of 65,536 that no line of `/etc/subuid` and `/etc/subgid` has, from 100,000
+/// on as `useradd(8)` gives them out.
+#[must_use]
+pub fn first_free() -> u32 {
+    first_free_of(&read("/etc/subuid"), &read("/etc/subgid"))
+}
+
+fn first_free_of(subuid: &str, subgid: &str) -> u32 {
+    let taken: Vec<Range> =
+        entries(subuid).into_iter().chain(entries(subgid)).map(|(_, range)| range).collect();
+    let mut start = 100_000u32;
+    while let Some(other) = taken.iter().find(|other| other.overlaps(Range { start, count: BLOCK }))
+    {
+        start = other.start.saturating_add(other.count);
+        if start >= SEARCH_FROM {
+            break;
+        }
+    }
+    start
 }
 
 /// The ids for containers of root's: what `/etc/subuid` and `/etc/subgid` give to `root` or
@@ -170,6 +198,13 @@ mod tests {
             "root:x:0:0:root:/root:/bin/sh\n1000:x:7:7::/:\nalice:x:1000:1000::/home:/bin/sh\n";
         assert_eq!(name_of(passwd, "1000"), Some("alice"));
         assert_eq!(name_of(passwd, "1001"), None);
+    }
+
+    #[test]
+    fn the_first_free_range_is_above_what_others_have() {
+        assert_eq!(first_free_of("", ""), 100_000);
+        assert_eq!(first_free_of("a:100000:65536\nb:231072:65536\n", "a:165536:10\n"), 296_608);
+        assert_eq!(first_free_of("a:100000:65536\nb:165536:65536\n", ""), 231_072);
     }
 
     #[test]

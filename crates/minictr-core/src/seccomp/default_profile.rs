@@ -138,6 +138,29 @@ const WITH_CAPABILITY: &[(&str, &[&str])] = &[
     ("CAP_SYSLOG", &["syslog"]),
 ];
 
+/// Calls that a container needs to start others in user namespaces of theirs. Each asks for a
+/// capability in the namespace that it acts on, which only the inner container has.
+const FOR_NESTING: &[&str] = &[
+    "clone",
+    "clone3",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "open_tree_attr",
+    "pivot_root",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "umount",
+    "umount2",
+    "unshare",
+];
+
 /// Flags of clone(2) that make namespaces.
 const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 /// Execution domains that do no harm: Linux, 32-bit Linux, each with the old uname, and the question.
@@ -156,9 +179,9 @@ fn when(index: u32, op: &str, value: u64, value_two: u64) -> SeccompArg {
     SeccompArg { index, value, value_two, op: op.to_owned() }
 }
 
-/// The profile for a container with these capabilities.
+/// The profile for a container with these capabilities; with `nesting`, for one that starts others.
 #[must_use]
-pub fn default_profile(capabilities: CapabilitySet) -> Seccomp {
+pub fn default_profile(capabilities: CapabilitySet, nesting: bool) -> Seccomp {
     let mut syscalls =
         vec![rule(ALLOWED, "SCMP_ACT_ALLOW"), rule(&["socket", "ioctl"], "SCMP_ACT_ALLOW")];
     for (capability, calls) in WITH_CAPABILITY {
@@ -166,7 +189,13 @@ pub fn default_profile(capabilities: CapabilitySet) -> Seccomp {
             syscalls.push(rule(calls, "SCMP_ACT_ALLOW"));
         }
     }
-    if !capabilities.contains_name("CAP_SYS_ADMIN") {
+    if nesting {
+        syscalls.push(rule(FOR_NESTING, "SCMP_ACT_ALLOW"));
+        // A new, nameless session keyring for each inner container; no call that reaches a key.
+        let mut join = rule(&["keyctl"], "SCMP_ACT_ALLOW");
+        join.args = vec![when(0, "SCMP_CMP_EQ", 1, 0), when(1, "SCMP_CMP_EQ", 0, 0)];
+        syscalls.push(join);
+    } else if !capabilities.contains_name("CAP_SYS_ADMIN") {
         let mut clone = rule(&["clone"], "SCMP_ACT_ALLOW");
         clone.args = vec![when(0, "SCMP_CMP_MASKED_EQ", CLONE_NAMESPACES, 0)];
         // Its flags are behind a pointer; ENOSYS makes every libc fall back to clone.
@@ -218,21 +247,22 @@ fn denied() -> Vec<SeccompRule> {
     ]
 }
 
-/// The program for a container with these capabilities, compiled once per thread.
+/// The program for a container with these capabilities, and for one that starts others where
+/// `nesting`; compiled once per thread.
 ///
 /// # Errors
 /// None for the list above, which a test compiles.
-pub fn default_program(capabilities: CapabilitySet) -> Result<Rc<Program>> {
+pub fn default_program(capabilities: CapabilitySet, nesting: bool) -> Result<Rc<Program>> {
     thread_local! {
-        static COMPILED: RefCell<HashMap<u64, Rc<Program>>> = RefCell::default();
+        static COMPILED: RefCell<HashMap<(u64, bool), Rc<Program>>> = RefCell::default();
     }
     COMPILED.with_borrow_mut(|compiled| {
-        if let Some(program) = compiled.get(&capabilities.bits()) {
+        if let Some(program) = compiled.get(&(capabilities.bits(), nesting)) {
             return Ok(Rc::clone(program));
         }
-        let profile = default_profile(capabilities);
+        let profile = default_profile(capabilities, nesting);
         let program = Rc::new(compile_with(&profile, &denied())?);
-        compiled.insert(capabilities.bits(), Rc::clone(&program));
+        compiled.insert((capabilities.bits(), nesting), Rc::clone(&program));
         Ok(program)
     })
 }

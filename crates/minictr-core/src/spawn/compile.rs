@@ -511,8 +511,8 @@ fn configure_kernel(
 /// Identity: from the container's root with all capabilities to the container's user with few.
 fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Process) -> Result<()> {
     // Before the ids change: the keyring's quota is charged to the container's root, not to one
-    // user after the other. Only the default filter denies every key call.
-    let tolerate_quota = builder.request.seccomp == SeccompSource::Default;
+    // user after the other. Only the built-in filters deny every call that reaches a key.
+    let tolerate_quota = builder.request.seccomp != SeccompSource::Spec;
     if !builder.request.runtime.no_new_keyring {
         builder.push(
             Step::SessionKeyring { tolerate_quota },
@@ -617,7 +617,8 @@ fn filter(
     sets: &CapabilitySets,
 ) -> Result<Option<Rc<seccomp::Program>>> {
     match builder.request.seccomp {
-        SeccompSource::Default => Ok(Some(seccomp::default_program(sets.bounding)?)),
+        SeccompSource::Default => Ok(Some(seccomp::default_program(sets.bounding, false)?)),
+        SeccompSource::Nesting => Ok(Some(seccomp::default_program(sets.bounding, true)?)),
         SeccompSource::Spec => match &linux.seccomp {
             Some(profile) => Ok(Some(builder.host.filters.compiled(profile)?)),
             None => Ok(None),

@@ -72,7 +72,8 @@ fn planned(ids: IdPlan, no_new_privileges: bool, runtime: RuntimeOptions) -> Vec
         ..LaunchRequest::default()
     };
     request.spec.process.as_mut().expect("it has one").no_new_privileges = Some(no_new_privileges);
-    let caller = Caller { euid: 0, egid: 0, privileged: true, capabilities: u64::MAX };
+    let caller =
+        Caller { euid: 0, egid: 0, privileged: true, capabilities: u64::MAX, namespace_ids: None };
     let mut filters = Filters::default();
     let host = Host { caller: &caller, cgroup_mounts: &[], ids, filters: &mut filters };
     let plan = compile(&request, host).expect("the request compiles");

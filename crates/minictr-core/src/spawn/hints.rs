@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use super::plan::Step;
+use crate::diagnose::obstacles;
 use crate::error::{Error, ErrorCode};
 use crate::rootfs::mounts::{Fault, MountAction, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
@@ -41,7 +42,23 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         }
         (Step::Device(_), 0, Errno::ENODEV) => "what the host has at that path is another device",
         (Step::WriteOwnMaps { .. }, 0, Errno::EPERM | Errno::EACCES) => {
-            "something on this machine restricts user namespaces; on Ubuntu it is `sysctl kernel.apparmor_restrict_unprivileged_userns`"
+            return Some(obstacles::user_namespace(fault.errno));
+        }
+        (Step::DetachPropagation { .. } | Step::Mount(_), 0, Errno::EPERM | Errno::ENOSYS)
+            if let Some(hint) = obstacles::mounting() =>
+        {
+            return Some(hint);
+        }
+        // Ubuntu 24.04 lets the namespace be made, and takes the capabilities in it away.
+        (
+            Step::DetachPropagation { .. }
+            | Step::UnshareCgroup
+            | Step::Hostname(_)
+            | Step::LoopbackUp,
+            0,
+            Errno::EPERM | Errno::EACCES,
+        ) if obstacles::apparmor_restricts_user_namespaces() => {
+            return Some(obstacles::user_namespace(fault.errno));
         }
         (Step::EnterRoot { .. }, 0, Errno::EINVAL) => {
             "pivot_root doesn't work where `/` is an initramfs; run from a mounted root filesystem"
@@ -73,28 +90,21 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
 
 fn new_filesystem_hint(action: &MountAction) -> Option<String> {
     let MountAction::New { fs_type, .. } = action else { return None };
-    let text = match fs_type.to_bytes() {
-        b"proc" => {
-            "the kernel allows a new /proc only where the old one isn't partly covered, as it is inside other containers; give the outer container an uncovered /proc (Docker: `--security-opt systempaths=unconfined`), and a pid namespace to this one"
-        }
-        b"sysfs" => {
-            "a new /sys needs a network namespace of the container's own, and an outer /sys that isn't partly covered"
-        }
-        _ => return None,
-    };
-    Some(text.to_owned())
+    match fs_type.to_bytes() {
+        b"proc" => Some(obstacles::new_proc()),
+        b"sysfs" => Some(obstacles::NEW_SYS.to_owned()),
+        _ => None,
+    }
 }
 
-/// The sentence for a clone that failed.
-pub(super) fn clone_error(errno: Errno) -> Error {
-    let error = Error::new(ErrorCode::Namespace, "make", "the container's namespaces").errno(errno);
+/// The sentence for a clone with new namespaces that failed.
+pub(super) fn clone_error(errno: Errno, operation: &str, object: &str) -> Error {
+    let error = Error::new(ErrorCode::Namespace, operation, object).errno(errno);
     match errno {
-        Errno::EPERM => Error { code: ErrorCode::UserNamespace, ..error }.hint(
-            "user namespaces are forbidden here: look at `sysctl kernel.unprivileged_userns_clone kernel.apparmor_restrict_unprivileged_userns`; inside Docker its seccomp profile forbids them",
-        ),
-        Errno::ENOSPC => Error { code: ErrorCode::UserNamespace, ..error }.hint(
-            "the limit on namespaces is reached: look at `sysctl user.max_user_namespaces` and its like",
-        ),
+        // ENOSYS: what filters of containers answer to clone3, whose flags they can't read.
+        Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENOSPC | Errno::EUSERS => {
+            Error { code: ErrorCode::UserNamespace, ..error }.hint(obstacles::user_namespace(errno))
+        }
         Errno::EAGAIN => Error { code: ErrorCode::ResourceExhausted, ..error }
             .hint("the limit on processes is reached: `ulimit -u`, or the pids cgroup that this process is in"),
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => {

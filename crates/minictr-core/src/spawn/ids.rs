@@ -8,7 +8,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::CloneFlags;
 use nix::unistd::{getegid, geteuid};
 
-use super::request::{IdMappingSource, LaunchRequest};
+use super::hints;
+use super::request::{IdMappingSource, LaunchRequest, SeccompSource};
+use crate::diagnose::obstacles;
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::subids::{self, IdPool};
 use crate::spec::{IdMapping, NamespaceKind};
@@ -94,6 +96,8 @@ pub(super) struct Caller {
     pub(super) privileged: bool,
     /// Capabilities that it can hand on: permitted and not bounded, one bit each.
     pub(super) capabilities: u64,
+    /// For root of a container: every id that the container has.
+    pub(super) namespace_ids: Option<MapLines>,
 }
 
 impl Caller {
@@ -106,11 +110,38 @@ impl Caller {
         let privileged =
             euid == 0 && initial_namespace && set(&status, "CapEff:") & CAP_SYS_ADMIN != 0;
         let capabilities = set(&status, "CapPrm:") & set(&status, "CapBnd:");
-        Self { euid, egid: getegid().as_raw(), privileged, capabilities }
+        let egid = getegid().as_raw();
+        let may_map = set(&status, "CapEff:") & MAY_MAP == MAY_MAP;
+        let namespace_ids = (euid == 0 && egid == 0 && !initial_namespace && may_map)
+            .then(|| MapLines { uids: own_ids("uid_map"), gids: own_ids("gid_map") })
+            .filter(|lines| [&lines.uids, &lines.gids].iter().all(|map| has_several(map)));
+        Self { euid, egid, privileged, capabilities, namespace_ids }
     }
 }
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+/// CAP_SETGID, CAP_SETUID, CAP_SETFCAP: what mapping other ids takes, and mapping root.
+const MAY_MAP: u64 = 1 << 6 | 1 << 7 | 1 << 31;
+
+/// The ids of this user namespace, each mapped to itself.
+fn own_ids(file: &str) -> Vec<IdMapping> {
+    let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace().map(str::parse);
+            let (Some(Ok(id)), Some(Ok(_)), Some(Ok(size))) =
+                (fields.next(), fields.next() as Option<Result<u32, _>>, fields.next())
+            else {
+                return None;
+            };
+            Some(IdMapping { container_id: id, host_id: id, size })
+        })
+        .collect()
+}
+
+fn has_several(map: &[IdMapping]) -> bool {
+    map.iter().map(|line| u64::from(line.size)).sum::<u64>() > 1
+}
 
 /// A capability set of `/proc/PID/status`, `proc_pid_status(5)`.
 fn set(status: &str, name: &str) -> u64 {
@@ -222,7 +253,7 @@ pub(super) fn idmap_namespace(lines: &MapLines) -> Result<OwnedFd> {
             nix::unistd::pause();
         }
     })
-    .context(ErrorCode::UserNamespace, "make user namespace for", "idmapped mounts")?;
+    .map_err(|errno| hints::clone_error(errno, "make user namespace for", "idmapped mounts"))?;
     let made = write_maps(child.pid, lines).and_then(|()| {
         let path = format!("/proc/{}/ns/user", child.pid);
         std::fs::File::open(&path).context(ErrorCode::IdMapping, "open", format!("`{path}`"))
@@ -312,14 +343,14 @@ pub(super) fn choose(
         }
         // One mapped id has no other groups.
         IdMappingSource::Auto if !request.groups.is_empty() => {
-            let lines = subordinate(caller).map_err(|error| {
+            let plan = subordinate_plan(caller).map_err(|error| {
                 Error::new(ErrorCode::IdMapping, "add", format!("group `{}`", request.groups[0]))
                     .hint(format!("groups need ids besides the caller's own; {error}"))
             })?;
-            Ok((None, IdPlan::Helper(lines)))
+            Ok((None, plan))
         }
         IdMappingSource::Auto => Ok((None, IdPlan::Own)),
-        IdMappingSource::Subordinate => Ok((None, IdPlan::Helper(subordinate(caller)?))),
+        IdMappingSource::Subordinate => Ok((None, subordinate_plan(caller)?)),
     }
 }
 
@@ -336,6 +367,53 @@ fn is_own(caller: &Caller, request: &LaunchRequest, lines: &MapLines) -> bool {
     })
 }
 
+/// Ids besides the caller's own, for a caller who isn't root of the machine.
+fn subordinate_plan(caller: &Caller) -> Result<IdPlan> {
+    match &caller.namespace_ids {
+        // Root of a container may hand on what the container has: no file and no helper is needed.
+        Some(lines) => Ok(IdPlan::Parent(lines.clone())),
+        None => Ok(IdPlan::Helper(subordinate(caller)?)),
+    }
+}
+
+/// Refuses to nest containers in one whose ids include the machine's root: to that id the kernel's
+/// parameters in its /proc, which nothing masks, would be writable.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(super) fn refuse_nesting_as_root(
+    caller: &Caller,
+    request: &LaunchRequest,
+    plan: &IdPlan,
+) -> Result<()> {
+    if request.seccomp != SeccompSource::Nesting {
+        return Ok(());
+    }
+    use std::os::unix::fs::MetadataExt;
+    // Shown as this user namespace has it; the overflow id where it has it not.
+    let owner = std::fs::metadata("/proc/sys/kernel").map(|meta| meta.uid());
+    let root = owner.unwrap_or(0);
+    let includes_root = match plan {
+        IdPlan::Host | IdPlan::Joined => true,
+        IdPlan::Own => caller.euid == root,
+        IdPlan::Parent(lines) | IdPlan::Helper(lines) => {
+            root != OVERFLOW_ID
+                && lines.uids.iter().any(|line| {
+                    root >= line.host_id && u64::from(root - line.host_id) < u64::from(line.size)
+                })
+        }
+    };
+    if !includes_root {
+        return Ok(());
+    }
+    Err(Error::invalid("nest containers in", "one whose ids include this machine's root").hint(
+        "leave `--userns=host`, and maps with the host's id 0, out; as root without CAP_SYS_ADMIN, run minictr as another user",
+    ))
+}
+
+/// What an id without a mapping is shown as, `kernel.overflowuid`.
+const OVERFLOW_ID: u32 = 65_534;
+
 /// The caller as root, then its subordinate ids.
 fn subordinate(caller: &Caller) -> Result<MapLines> {
     let (uids, gids) = subids::subordinate_ranges(caller.euid);
@@ -350,8 +428,12 @@ fn subordinate(caller: &Caller) -> Result<MapLines> {
         lines
     };
     if uids.is_empty() || gids.is_empty() {
-        return Err(Error::new(ErrorCode::IdMapping, "find subordinate ids of", format!("user {}", caller.euid))
-            .hint("add a line to /etc/subuid and /etc/subgid: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`"));
+        return Err(Error::new(
+            ErrorCode::IdMapping,
+            "find subordinate ids of",
+            format!("user {}", caller.euid),
+        )
+        .hint(obstacles::subordinate_ids(caller.euid)));
     }
     Ok(MapLines { uids: map(caller.euid, &uids), gids: map(caller.egid, &gids) })
 }
@@ -385,7 +467,7 @@ impl MapHelper {
         let child = command
             .spawn()
             .context(ErrorCode::IdMapping, "run", format!("`{program}`"))
-            .map_err(|error| error.hint("it comes with the package `uidmap`"))?;
+            .map_err(|error| error.hint(obstacles::MAP_HELPER_MISSING))?;
         let pidfd = crate::sys::process::pidfd_open(child.id() as i32).context(
             ErrorCode::ResourceExhausted,
             "watch",
@@ -414,7 +496,7 @@ impl MapHelper {
                 "map subordinate ids:",
                 said.trim().to_owned(),
             )
-            .hint("the ranges must be this user's in /etc/subuid and /etc/subgid"));
+            .hint(obstacles::map_helper(program)));
         }
         if groups {
             return Ok(None);

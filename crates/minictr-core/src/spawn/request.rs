@@ -105,6 +105,10 @@ pub enum SeccompSource {
     Spec,
     /// The built-in allow-list, for the capabilities of the spec.
     Default,
+    /// The built-in allow-list and what starting containers inside takes. Refused where the
+    /// container's ids include the machine's root: what such a container's /proc leaves unmasked is
+    /// then kept from it by the owner of the files alone.
+    Nesting,
 }
 
 /// The container's cgroup.

@@ -40,33 +40,35 @@ impl Client {
     /// # Errors
     /// `SpawnerUnavailable`.
     pub fn start(image: &Image) -> Result<Self> {
+        image.check()?;
         let (socket, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .context(ErrorCode::ResourceExhausted, "make socket to", "the spawner")?;
         // Refused beyond net.core.wmem_max: then it is that.
         let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
-        let start = |program: std::path::PathBuf, theirs: OwnedFd| {
-            Command::new(program)
+        let mut process = Err(std::io::Error::from_raw_os_error(Errno::EACCES as i32));
+        for program in image.executables() {
+            let copy = theirs.try_clone().context(
+                ErrorCode::ResourceExhausted,
+                "copy socket of",
+                "the spawner",
+            )?;
+            process = Command::new(program)
                 .arg0("minictr-oci")
                 .arg("spawner")
-                .stdin(Stdio::from(theirs))
+                .stdin(Stdio::from(copy))
                 .stdout(Stdio::null())
                 .stderr(Stdio::inherit())
-                .spawn()
-        };
-        let copy = theirs.try_clone().context(
-            ErrorCode::ResourceExhausted,
-            "copy socket of",
-            "the spawner",
-        )?;
-        let process = match start(image.executable(), copy) {
-            // Memory may not be executed here (vm.memfd_noexec, a security module), or a profile
-            // must match the path: the file itself may.
-            Err(error) if error.raw_os_error() == Some(Errno::EACCES as i32) => {
-                start(image.path().to_owned(), theirs)
+                .spawn();
+            // Memory may not be executed here (vm.memfd_noexec, a security module), or the file has
+            // lost its mode.
+            if process.as_ref().err().and_then(std::io::Error::raw_os_error)
+                != Some(Errno::EACCES as i32)
+            {
+                break;
             }
-            result => result,
-        };
+        }
+        drop(theirs);
         let process = process.map_err(|error| start_error(image, &error))?;
         Ok(Self { socket, process })
     }

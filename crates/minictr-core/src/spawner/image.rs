@@ -10,9 +10,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::fstat;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::protocol::image_seal;
+use crate::diagnose::obstacles;
 use crate::error::{Context, Error, ErrorCode, Result};
 
 /// The helper's executable.
@@ -47,13 +52,33 @@ impl Image {
         Ok(Self { memory, path: path.to_owned() })
     }
 
-    /// The path to execute, valid while this lives.
+    /// The paths to execute, best first, valid while this lives. One that can't be executed fails
+    /// with EACCES.
     #[must_use]
-    pub fn executable(&self) -> PathBuf {
-        match &self.memory {
-            Some(memory) => PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd())),
-            None => self.path.clone(),
+    pub fn executables(&self) -> Vec<PathBuf> {
+        let memory = self
+            .memory
+            .as_ref()
+            .map(|memory| PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd())));
+        let mut list: Vec<PathBuf> = memory.into_iter().collect();
+        // A profile of AppArmor's is found by the path of what is executed. The process goes on in
+        // memory then, and keeps its profile.
+        let first = if obstacles::apparmor_restricts_user_namespaces() { 0 } else { list.len() };
+        list.insert(first, self.path.clone());
+        list
+    }
+
+    /// Refuses to go on where containers could write the helper's file: neither is there a copy in
+    /// memory, nor may this process mount the file read-only.
+    ///
+    /// # Errors
+    /// `Security`.
+    pub fn check(&self) -> Result<()> {
+        let unwritable = || File::open(&self.path).is_ok_and(|file| is_unwritable(&file));
+        if self.memory.is_some() || geteuid().is_root() || unwritable() {
+            return Ok(());
         }
+        Err(unprotected())
     }
 
     /// The sealed memory, where there is one.
@@ -67,6 +92,32 @@ impl Image {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether nobody that a container of this process could become can write a file: it is sealed, on a
+/// read-only mount, or, for a process that isn't root, another user's.
+#[must_use]
+pub fn is_unwritable(file: &File) -> bool {
+    let read_only = fstatvfs(file).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    let sealed = fcntl(file, FcntlArg::F_GET_SEALS)
+        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_WRITE));
+    read_only || sealed || is_anothers(file)
+}
+
+fn is_anothers(file: &File) -> bool {
+    let user = geteuid();
+    let owner = fstat(file).map(|stat| stat.st_uid);
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    !user.is_root()
+        && owner.is_ok_and(|owner| owner != user.as_raw())
+        && access(path.as_str(), AccessFlags::W_OK).is_err()
+}
+
+/// The error where containers could write our executable, and nothing keeps it from them.
+#[must_use]
+pub fn unprotected() -> Error {
+    Error::new(ErrorCode::Security, "protect", "minictr's own executable from containers")
+        .hint(obstacles::MEMORY_EXECUTION)
 }
 
 /// Copies bytes into sealed, executable memory.

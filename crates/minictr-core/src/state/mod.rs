@@ -9,6 +9,8 @@
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, access};
+
 use crate::error::{Context, Error, ErrorCode, Result};
 
 pub mod identity;
@@ -16,12 +18,14 @@ pub mod journal;
 pub mod record;
 pub mod store;
 
-/// Where runtime state belongs: `/run/minictr` for root, else `$XDG_RUNTIME_DIR/minictr`, else a
+/// Where runtime state belongs: `/run/minictr` for root that may write there, which root of a user
+/// namespace often may not; else `$XDG_RUNTIME_DIR/minictr`, else a
 /// private directory of this user's below `/tmp`.
 #[must_use]
 pub fn default_directory() -> PathBuf {
     let uid = nix::unistd::geteuid().as_raw();
-    if uid == 0 {
+    let may_write = |path: &str| access(path, AccessFlags::W_OK).is_ok();
+    if uid == 0 && (may_write("/run/minictr") || may_write("/run")) {
         return PathBuf::from("/run/minictr");
     }
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {

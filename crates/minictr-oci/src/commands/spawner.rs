@@ -5,8 +5,11 @@ use minictr_core::spawner::server;
 use minictr_core::sys::{self, process};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::protect;
+
 /// Serves until the other side closes.
 pub(crate) fn run() -> Result<u8> {
+    protect::executable()?;
     // Node ignores SIGPIPE and SIGXFSZ, and may have blocked others: containers start clean.
     process::reset_signals();
     let _ = process::set_name(c"minictr-spawner");

@@ -166,6 +166,10 @@ impl Supervisor {
         let begun = Instant::now();
         validate::request(&request, fds.len())?;
         let (range, ids) = self.container_ids(&request)?;
+        if let Err(error) = ids::refuse_nesting_as_root(&self.caller, &request, &ids) {
+            self.give_back(range);
+            return Err(error);
+        }
         let host = Host {
             caller: &self.caller,
             cgroup_mounts: &self.cgroup_mounts,

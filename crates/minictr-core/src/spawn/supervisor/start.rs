@@ -89,7 +89,7 @@ impl Supervisor {
             let joiner = clone::clone3(0, None, || {
                 child::join(plan, prepared, into, ends.alone(), &progress)
             })
-            .map_err(hints::clone_error)?;
+            .map_err(|errno| hints::clone_error(errno, "make", "the container's namespaces"))?;
             launch.joiner = Some(joiner);
             launch.sync = Some(ours);
             return self.watch_launch(slot, launch);
@@ -97,7 +97,7 @@ impl Supervisor {
         let child = clone::clone3(plan.clone_flags, into, || {
             child::run(plan, prepared, ends.alone(), &progress)
         })
-        .map_err(hints::clone_error)?;
+        .map_err(|errno| hints::clone_error(errno, "make", "the container's namespaces"))?;
         drop(theirs);
         launch.child = Some(child);
         launch.sync = Some(ours);
