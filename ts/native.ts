@@ -43,6 +43,9 @@ export type EventHandler = (event: NativeEvent, fd: number) => void;
  */
 const { addon, helperPath } = loadNative();
 
+/** Where the native helper lies: in the folder of its platform package. */
+export const helperFile = helperPath;
+
 let session: BindingSession | undefined;
 const handlers = new Map<number, EventHandler>();
 

@@ -186,8 +186,8 @@ test("refuses by name what isn't there yet", () => {
   refused(['--network', 'bridge'], "use option `--network`: `bridge` isn't available yet", use);
   const processes = "use option `--pid`: `container:web` isn't available yet";
   refused(['--pid', 'container:web'], processes, 'use `private` or `host`');
-  const nesting = "use option `--security-opt`: `nesting` isn't available yet";
-  refused(['--security-opt', 'nesting'], nesting);
+  const procOpts = "use option `--security-opt`: `proc-opts` isn't available yet";
+  refused(['--security-opt', 'proc-opts=ro'], procOpts);
   refused(['--restart', 'always'], "use option `--restart`: it isn't available yet");
 });
 

@@ -89,6 +89,7 @@ const FEATURES = {
       .split('\n')
       .some((line) => line.startsWith(`${name}:`));
   },
+  'memfd-noexec': () => isRoot && existsSync('/proc/sys/vm/memfd_noexec'),
   'c-compiler': () => installed('cc'),
   setfattr: () => installed('setfattr') && installed('getfattr'),
   'mkfs.xfs': () => installed('mkfs.xfs'),

@@ -4,80 +4,25 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { lacks } from '../support/host.js';
 import { watchForLeaks } from '../support/leaks.js';
 import type { ProbedSelf } from '../support/probe.js';
-import { attempts, newRootfs } from '../support/probe.js';
-import type { RunRequest, RunnerOptions } from '../support/runner.js';
+import { attempts } from '../support/probe.js';
+import type { RunRequest } from '../support/runner.js';
 import { runAllAsProgram, runAsProgram } from '../support/runner.js';
-import { newFolder } from '../support/scratch.js';
+import { newUser, removeUser, type TestUser, USER_KINDS } from '../support/users.js';
 
 watchForLeaks();
 
-interface TestUser {
-  name: string;
-  uid: number;
-  gid: number;
-  rootfs: string;
-  how: RunnerOptions;
-}
-
-const KINDS = {
-  'with subordinate ids': ['--create-home'],
-  'without subordinate ids': ['--create-home', '-K', 'SUB_UID_COUNT=0', '-K', 'SUB_GID_COUNT=0'],
-};
-
-let counter = 0;
-
-function makeUser(flags: string[]): TestUser {
-  const name = `mtest-${randomBytes(3).toString('hex')}`;
-  // a new one each time: the kernel frees the keys of a user that is gone when it has time
-  const newUid = 20_000 + (process.pid % 1000) * 10 + counter++;
-  execFileSync('useradd', [...flags, '--uid', String(newUid), name], { stdio: 'ignore' });
-  const fields = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find(([entry]) => entry === name);
-  const [uid, gid, home] = [Number(fields?.[2]), Number(fields?.[3]), fields?.[5] ?? '/'];
-  const rootfs = newRootfs();
-  execFileSync('chown', ['-R', `${uid}:${gid}`, rootfs]);
-  const runtime = join(newFolder('runtime'), 'run');
-  mkdirSync(runtime, { mode: 0o700 });
-  chownSync(runtime, uid, gid);
-  const scratch = newFolder('tmp');
-  chownSync(scratch, uid, gid);
-  return {
-    name,
-    uid,
-    gid,
-    rootfs,
-    how: {
-      prefix: ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups'],
-      env: {
-        PATH: process.env['PATH'],
-        HOME: home,
-        USER: name,
-        TMPDIR: scratch,
-        XDG_RUNTIME_DIR: runtime,
-      },
-    },
-  };
-}
-
-function removeUser(name: string): void {
-  spawnSync('userdel', ['--remove', name], { stdio: 'ignore' });
-}
-
-for (const [kind, flags] of Object.entries(KINDS)) {
+for (const [kind, flags] of Object.entries(USER_KINDS)) {
   describe(`a user ${kind}`, { skip: lacks('useradd', 'setpriv') }, () => {
     let user: TestUser;
     before(() => {
-      user = makeUser(flags);
+      user = newUser(flags);
       const line = readFileSync('/etc/subuid', 'utf8').includes(`${user.name}:`);
       assert.equal(
         line,
@@ -170,7 +115,7 @@ for (const [kind, flags] of Object.entries(KINDS)) {
 
 describe('subordinate ids', { skip: lacks('useradd', 'setpriv', 'newuidmap') }, () => {
   test('are mapped when they are asked for', async () => {
-    const user = makeUser(KINDS['with subordinate ids']);
+    const user = newUser(USER_KINDS['with subordinate ids']);
     try {
       const { stdout, error } = await runAsProgram(
         {

@@ -5,7 +5,14 @@
  * The order is the one of the help, and the one in which values are read: `--env` comes after
  * `--env-file` because it overrides it.
  */
-import type { ForegroundOptions, Limits, Mount, NamespaceChoice, UserNamespace } from '../index.js';
+import {
+  type ForegroundOptions,
+  isMachineRoot,
+  type Limits,
+  type Mount,
+  type NamespaceChoice,
+  type UserNamespace,
+} from '../index.js';
 import { envFile } from './env-file.js';
 import { type MountAt, mount, tmpfs, volume } from './mounts.js';
 import { flag, list, type Option, text, value } from './option.js';
@@ -115,7 +122,7 @@ function userNamespace(text: string): UserNamespace | undefined {
   };
   const choice = oneOf(['auto', 'private', 'host'], later)(text);
   if (choice === 'private') return undefined;
-  return choice === 'auto' && process.geteuid?.() !== 0 ? 'subordinate' : choice;
+  return choice === 'auto' && !isMachineRoot() ? 'subordinate' : choice;
 }
 
 /** A program, or as podman takes it a JSON array of a program and arguments. */
@@ -474,7 +481,9 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     name: 'security-opt',
     placeholder: 'OPTION',
     group: ISOLATION,
-    help: 'seccomp=unconfined|FILE, mask=PATH, unmask=PATH|ALL, no-new-privileges=false',
+    help:
+      'seccomp=unconfined|FILE, mask=PATH, unmask=PATH|ALL, no-new-privileges=false, ' +
+      'nesting: lets it start containers, with nothing of /proc and /sys masked',
     parse: securityOption,
     apply: ({ options }, change) => change(options.security),
   }),

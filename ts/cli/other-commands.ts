@@ -7,6 +7,7 @@ import { closest } from './closest.js';
 import type { Described } from './command.js';
 import { completionCommand, runCompletion } from './commands/completion.js';
 import { deployCommand, runDeploy } from './commands/deploy.js';
+import { doctorCommand, runDoctor } from './commands/doctor.js';
 import { runCommand } from './commands/run.js';
 import { commandHelp, mainHelp } from './help.js';
 
@@ -18,10 +19,16 @@ type Runner = (
 /** Whoever carries a command out; `minictr run` doesn't get here. */
 const RUNNERS: ReadonlyMap<string, Runner> = new Map<string, Runner>([
   ['deploy', runDeploy],
+  ['doctor', runDoctor],
   ['completion', (words) => runCompletion(words, COMMANDS)],
 ]);
 
-const DESCRIBED: readonly Described[] = [deployCommand, runCommand, completionCommand];
+const DESCRIBED: readonly Described[] = [
+  deployCommand,
+  runCommand,
+  doctorCommand,
+  completionCommand,
+];
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Described[] = [

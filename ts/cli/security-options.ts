@@ -21,7 +21,7 @@ const MODULES: Readonly<Record<string, { name: string; present: string; off: str
   label: { name: 'SELinux', present: '/sys/fs/selinux/enforce', off: 'disable' },
 };
 
-const LATER = new Set(['nesting', 'proc-opts', 'writable-cgroups', 'credentialspec', 'smack']);
+const LATER = new Set(['proc-opts', 'writable-cgroups', 'credentialspec', 'smack']);
 
 /** Reads one `--security-opt`. */
 export function securityOption(text: string): SecurityChange {
@@ -31,6 +31,9 @@ export function securityOption(text: string): SecurityChange {
     case 'no-new-privileges':
       if (!['', 'true', 'false'].includes(value)) break;
       return (security) => (security.allowNewPrivileges = value === 'false');
+    case 'nesting':
+      if (!['', 'true', 'false'].includes(value)) break;
+      return (security) => (security.nesting = value !== 'false');
     case 'seccomp':
       return seccomp(value);
     case 'mask':
@@ -49,7 +52,7 @@ export function securityOption(text: string): SecurityChange {
   }
   throw new ValueError(
     `\`${text}\` is not one of its values`,
-    'there are `no-new-privileges`, `seccomp=unconfined|FILE`, `mask=PATH` and `unmask=PATH|ALL`',
+    'there are `no-new-privileges`, `nesting`, `seccomp=unconfined|FILE`, `mask=PATH` and `unmask=PATH|ALL`',
   );
 }
 

@@ -108,6 +108,12 @@ export interface Security {
   seccomp?: 'default' | 'unconfined' | SeccompProfile;
   /** Lets set-user-ID programs and file capabilities give privileges. Default false. */
   allowNewPrivileges?: boolean;
+  /**
+   * Lets the container start containers of its own. It gives up what keeps a container from making
+   * user namespaces: the filter allows them and mounts, and nothing of /proc and /sys is masked.
+   * Needs a user namespace whose ids don't include the machine's root. Default false.
+   */
+  nesting?: boolean;
   /** Every capability, no filter, nothing masked; still in a user namespace. Default false. */
   privileged?: boolean;
   /** Further paths that read as empty. */

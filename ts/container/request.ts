@@ -37,7 +37,7 @@ export interface LaunchRequest {
   idMapping: 'auto' | 'spec' | 'subordinate';
   overlay: boolean;
   mountPoints: 'private';
-  seccomp: 'default' | 'spec';
+  seccomp: 'default' | 'nesting' | 'spec';
   init: boolean;
   cgroup: { parent?: string; accountIo?: boolean; defaultPids: number };
   stdio?: Array<number | null>;
@@ -113,8 +113,7 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     idMapping,
     overlay: options.overlay ?? false,
     mountPoints: 'private',
-    seccomp:
-      (security.seccomp ?? 'default') === 'default' && !security.privileged ? 'default' : 'spec',
+    seccomp: filter(options),
     init: options.init ?? false,
     cgroup: {
       ...(options.cgroupParent !== undefined && { parent: options.cgroupParent }),
@@ -305,8 +304,24 @@ function sysctls({ sysctls = {} }: ContainerOptions): Record<string, string> {
   return Object.fromEntries(Object.entries(sysctls).map(([name, value]) => [name, String(value)]));
 }
 
-function paths({ mask = [], unmask = [], privileged }: Security): Record<string, unknown> {
-  if (privileged || unmask.includes('ALL')) return { maskedPaths: mask };
+/** Which filter: a built-in one, or that of the spec, which may be none. */
+function filter({ security = {}, userns }: ContainerOptions): LaunchRequest['seccomp'] {
+  const { seccomp = 'default', privileged, nesting } = security;
+  if (nesting && userns === 'host') {
+    throw invalid(
+      'nest containers in',
+      "one without a user namespace: `userns` is 'host'",
+      'its /proc is kept from writing by the owner of the files alone, which is root',
+    );
+  }
+  if (seccomp !== 'default' || privileged) return 'spec';
+  return nesting ? 'nesting' : 'default';
+}
+
+/** A covered part of /proc or /sys would keep the kernel from letting an inner container have its own. */
+function paths({ mask = [], unmask = [], ...security }: Security): Record<string, unknown> {
+  const { privileged, nesting } = security;
+  if (privileged || nesting || unmask.includes('ALL')) return { maskedPaths: mask };
   const kept = (path: string): boolean => !unmask.includes(path);
   return {
     maskedPaths: [...MASKED_PATHS.filter(kept), ...mask],

@@ -110,6 +110,7 @@ const SECURITY: Checks<Security> = {
     (value) => value === 'default' || value === 'unconfined' || isObject(value),
   ],
   allowNewPrivileges: flag,
+  nesting: flag,
   privileged: flag,
   mask: list,
   unmask: list,
