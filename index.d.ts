@@ -25,7 +25,7 @@ export declare class BindingRootfs {
 export declare class BindingSession {
   /**
    * Makes a session whose events go to `onEvent`: the launch, what happened (`started`,
-   * `failed`, `exited`, `stats`, `requestFailed`), the event as JSON, and for `started` the pty's
+   * `failed`, `exited`, `stats`, `done`, `requestFailed`), the event as JSON, and for `started` the pty's
    * master or -1. `helper` is the path of the executable `minictr-oci`.
    */
   constructor(helper: string, onEvent: (launch: number, kind: string, payload: string, fd: number) => void)
@@ -43,6 +43,18 @@ export declare class BindingSession {
   abort(launch: number): void
   /** Asks for statistics; they come as an event with the same `token`. */
   stats(launch: number, token: number): void
+  /**
+   * Pauses a container; `done` or `requestFailed` comes with the same `token`, once everything in
+   * it stands still or hasn't come to.
+   */
+  pause(launch: number, token: number): void
+  /** Lets a paused container go on; `done` or `requestFailed` comes with the same `token`. */
+  resume(launch: number, token: number): void
+  /**
+   * Changes limits, given as `linux.resources` in JSON; `done` or `requestFailed` comes with the
+   * same `token`.
+   */
+  update(launch: number, token: number, resources: string): void
   /** Ends every container of this environment; no events come any more. */
   close(): void
 }

@@ -14,6 +14,7 @@ export type NativeEvent =
   | { kind: 'failed'; launch: number; error: ConstructorParameters<typeof MinictrError>[0] }
   | { kind: 'exited'; launch: number; exit: NativeExit }
   | { kind: 'stats'; launch: number; token: number; stats: Stats }
+  | { kind: 'done'; launch: number; token: number }
   | {
       kind: 'requestFailed';
       launch: number;
@@ -128,11 +129,26 @@ export function abort(launch: number): void {
 
 /** Asks for statistics; they come as an event with this token. */
 export function requestStats(launch: number, token: number): void {
-  try {
-    theSession().stats(launch, token);
-  } catch (thrown) {
-    throw fromBinding(thrown);
-  }
+  attempt(() => theSession().stats(launch, token));
+}
+
+/** Asks for a pause; an event with this token says when it holds, or why it doesn't. */
+export function requestPause(launch: number, token: number): void {
+  attempt(() => theSession().pause(launch, token));
+}
+
+/** Asks to let a paused container go on; an event with this token says that it does. */
+export function requestResume(launch: number, token: number): void {
+  attempt(() => theSession().resume(launch, token));
+}
+
+/** Asks for other limits; an event with this token says that they hold, or why they don't. */
+export function requestUpdate(
+  launch: number,
+  token: number,
+  resources: Record<string, unknown>,
+): void {
+  attempt(() => theSession().update(launch, token, JSON.stringify(resources)));
 }
 
 /** Sets the size of a container's terminal. */

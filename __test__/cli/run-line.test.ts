@@ -29,7 +29,8 @@ const refused = (words: readonly string[], message: string, hint?: string) =>
   assert.throws(() => said(...words), { code: 'INVALID_ARGUMENT', message, hint });
 
 test('each option reaches the library under its name there', () => {
-  const ulimits = {};
+  const none = { ulimits: {}, ioDevices: {}, cgroupFiles: {} };
+  const disk = (limits: object) => ({ limits: { ...none, ioDevices: { '/dev/sda': limits } } });
   const security = { capAdd: [], capDrop: [] };
   const expected: ReadonlyArray<readonly [string, Partial<RunDraft['options']>]> = [
     ['-i', { interactive: true }],
@@ -53,17 +54,36 @@ test('each option reaches the library under its name there', () => {
     ['--mount type=bind,src=/d,dst=/srv', { mounts: { '/srv': { bind: '/d' } } }],
     ['--device /dev/null', { devices: ['/dev/null'] }],
     ['--shm-size 1m', { shmSize: 2 ** 20 }],
-    ['-m 1g', { limits: { ulimits, memory: 2 ** 30 } }],
-    ['--memory-swap -1', { limits: { ulimits, memorySwap: -1 } }],
-    ['--memory-reservation 1k', { limits: { ulimits, memoryReservation: 1024 } }],
-    ['--cpus 1.5', { limits: { ulimits, cpus: 1.5 } }],
-    ['--cpu-shares 512', { limits: { ulimits, cpuShares: 512 } }],
+    ['-m 1g', { limits: { ...none, memory: 2 ** 30 } }],
+    ['--memory-swap -1', { limits: { ...none, memorySwap: -1 } }],
+    ['--memory-reservation 1k', { limits: { ...none, memoryReservation: 1024 } }],
+    ['--cpus 1.5', { limits: { ...none, cpus: 1.5 } }],
+    ['--cpu-shares 512', { limits: { ...none, cpuShares: 512 } }],
     ['--cpu-shares 0', {}],
-    ['--cpuset-cpus 0-1', { limits: { ulimits, cpusetCpus: '0-1' } }],
-    ['--cpuset-mems 0', { limits: { ulimits, cpusetMems: '0' } }],
-    ['--pids-limit 10', { limits: { ulimits, pids: 10 } }],
-    ['--pids-limit 0', { limits: { ulimits, pids: -1 } }],
-    ['--ulimit core=0', { limits: { ulimits: { core: { soft: 0, hard: 0 } } } }],
+    ['--cpuset-cpus 0-1', { limits: { ...none, cpusetCpus: '0-1' } }],
+    ['--cpuset-mems 0', { limits: { ...none, cpusetMems: '0' } }],
+    ['--cpu-quota 5000', { limits: { ...none, cpuQuotaUs: 5000 } }],
+    ['--cpu-quota -1', { limits: { ...none, cpuQuotaUs: -1 } }],
+    ['--cpu-period 10000', { limits: { ...none, cpuPeriodUs: 10_000 } }],
+    ['--cpu-rt-runtime 5000', { limits: { ...none, cpuRealtimeRuntimeUs: 5000 } }],
+    ['--cpu-rt-period 10000', { limits: { ...none, cpuRealtimePeriodUs: 10_000 } }],
+    ['--cpu-quota 0 --cpu-period 0 --cpu-rt-runtime 0 --cpu-rt-period 0', {}],
+    ['--memory-swappiness 0', { limits: { ...none, memorySwappiness: 0 } }],
+    ['--memory-swappiness -1', {}],
+    ['--oom-kill-disable', { limits: { ...none, disableOomKiller: true } }],
+    ['--blkio-weight 500', { limits: { ...none, ioWeight: 500 } }],
+    ['--blkio-weight 0', {}],
+    ['--blkio-weight-device /dev/sda:20', disk({ weight: 20 })],
+    ['--device-read-bps /dev/sda:1m', disk({ readBytesPerSecond: 2 ** 20 })],
+    [
+      '--device-write-bps /dev/sda:2k --device-write-iops /dev/sda:3',
+      disk({ writeBytesPerSecond: 2048, writeOperationsPerSecond: 3 }),
+    ],
+    ['--device-read-iops /dev/sda:100', disk({ readOperationsPerSecond: 100 })],
+    ['--cgroup-conf memory.high=1g', { limits: { ...none, cgroupFiles: { 'memory.high': '1g' } } }],
+    ['--pids-limit 10', { limits: { ...none, pids: 10 } }],
+    ['--pids-limit 0', { limits: { ...none, pids: -1 } }],
+    ['--ulimit core=0', { limits: { ...none, ulimits: { core: { soft: 0, hard: 0 } } } }],
     ['--oom-score-adj 500', { oomScoreAdj: 500 }],
     ['--cgroup-parent /x', { cgroupParent: '/x' }],
     ['--network host', { network: 'host' }],
@@ -120,8 +140,26 @@ test('each security option changes what it names', () => {
   });
 });
 
+test('limits of disks and rules for devices are read', () => {
+  assert.deepEqual(options('--device-cgroup-rule', 'c 189:* rmw'), {
+    deviceRules: ['c 189:* rmw'],
+  });
+  refused(
+    ['--device-read-bps', 'sda:1m'],
+    'use option `--device-read-bps`: `sda:1m` is not `DISK:VALUE`',
+    'as in `/dev/sda:1m`',
+  );
+  refused(
+    ['--blkio-weight', '5'],
+    'use option `--blkio-weight`: `5` is not a weight',
+    'it is between 10 and 1000',
+  );
+});
+
 test('an option that is given again counts the last time, a list adds up', () => {
-  assert.deepEqual(options('-m', '1k', '-m', '2k'), { limits: { ulimits: {}, memory: 2048 } });
+  assert.deepEqual(options('-m', '1k', '-m', '2k'), {
+    limits: { ulimits: {}, ioDevices: {}, cgroupFiles: {}, memory: 2048 },
+  });
   assert.deepEqual(options('-i', '--interactive=false'), { interactive: false });
   assert.deepEqual(options('-e', 'A=1', '-e', 'A=2'), { env: { A: '2' } });
 });

@@ -77,6 +77,8 @@ const FEATURES = {
   'memory-cgroup': () => canLimit('memory'),
   'pids-cgroup': () => canLimit('pids'),
   'cpu-cgroup': () => canLimit('cpu'),
+  'freezer-cgroup': () => canLimit('pids') && (ownCgroup('') !== undefined || canLimit('freezer')),
+  'io-cgroup': () => canLimit(ownCgroup('blkio') === undefined ? 'io' : 'blkio'),
   'cgroup-v1': () => ownCgroup('memory') !== undefined,
   'cgroup-v2': () => canLimit('') || (ownCgroup('') !== undefined && canLimit('memory')),
   fuse: () => isRoot && existsSync('/dev/fuse'),

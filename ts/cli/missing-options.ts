@@ -23,26 +23,23 @@ const WITH_HINT: readonly MissingOption[] = [
     alias: 'a',
     hint: 'standard output and error are attached; `-i` attaches the input',
   },
-  { name: 'cpu-quota', hint: '`--cpus` sets quota and period together' },
-  { name: 'cpu-period', hint: '`--cpus` sets quota and period together' },
   { name: 'uidmap', hint: '`--userns auto` maps the range that /etc/subuid gives you' },
   { name: 'gidmap', hint: '`--userns auto` maps the range that /etc/subgid gives you' },
   { name: 'dns', hint: 'mount a file of your own: `-v ./resolv.conf:/etc/resolv.conf:ro`' },
 ];
 
 const NAMES = [
-  'annotation arch authfile blkio-weight blkio-weight-device cgroup-conf cgroups chrootdirs cidfile',
-  'conmon-pidfile cpu-count cpu-percent cpu-rt-period cpu-rt-runtime creds decryption-key',
-  'detach-keys device-cgroup-rule device-read-bps device-read-iops device-write-bps',
-  'device-write-iops disable-content-trust dns-opt dns-option dns-search domainname env-host',
-  'env-merge expose gpus health-cmd health-interval health-on-failure health-retries',
-  'health-start-interval health-start-period health-timeout hostuser hosts-file http-proxy',
-  'image-volume io-maxbandwidth io-maxiops ip ip6 isolation kernel-memory label-file link',
-  'link-local-ip log-driver log-opt mac-address memory-swappiness no-healthcheck no-hostname no-hosts',
-  'network-alias oom-kill-disable os passwd passwd-entry personality pidfile platform pod',
-  'pod-id-file preserve-fd pull rdt-class replace requires restart retry rmi runtime sdnotify',
-  'seccomp-policy secret shm-size-systemd sig-proxy systemd stop-timeout storage-opt subgidname subuidname',
-  'tls-verify tz unsetenv unsetenv-all use-api-socket variant volume-driver volumes-from',
+  'annotation arch authfile cgroups chrootdirs cidfile conmon-pidfile cpu-count cpu-percent',
+  'creds decryption-key detach-keys disable-content-trust dns-opt dns-option dns-search',
+  'domainname env-host env-merge expose gpus health-cmd health-interval health-on-failure',
+  'health-retries health-start-interval health-start-period health-timeout hostuser hosts-file',
+  'http-proxy image-volume io-maxbandwidth io-maxiops ip ip6 isolation kernel-memory label-file',
+  'link link-local-ip log-driver log-opt mac-address no-healthcheck no-hostname no-hosts',
+  'network-alias os passwd passwd-entry personality pidfile platform pod pod-id-file',
+  'preserve-fd pull rdt-class replace requires restart retry rmi runtime sdnotify',
+  'seccomp-policy secret shm-size-systemd sig-proxy systemd stop-timeout storage-opt subgidname',
+  'subuidname tls-verify tz unsetenv unsetenv-all use-api-socket variant volume-driver',
+  'volumes-from',
 ]
   .join(' ')
   .split(' ');

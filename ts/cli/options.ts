@@ -7,6 +7,7 @@
  */
 import {
   type ForegroundOptions,
+  type IoDeviceLimits,
   isMachineRoot,
   type Limits,
   type Mount,
@@ -24,6 +25,7 @@ import {
   duration,
   host,
   octal,
+  ofDevice,
   oneOf,
   pair,
   positive,
@@ -45,13 +47,18 @@ export interface RunDraft {
   json: boolean;
   options: Draft<Omit<ForegroundOptions, 'rootfs' | 'env' | 'limits' | 'mounts' | 'security'>> & {
     env: Record<string, string | undefined>;
-    limits: Draft<Limits> & { ulimits: Record<string, { soft: number; hard: number }> };
+    limits: Draft<Limits> & {
+      ulimits: Record<string, { soft: number; hard: number }>;
+      ioDevices: Record<string, IoDeviceLimits>;
+      cgroupFiles: Record<string, string>;
+    };
     mounts: Record<string, Mount>;
     security: SecurityDraft & { capAdd: string[]; capDrop: string[] };
     addHosts: Record<string, string>;
     sysctls: Record<string, string>;
     groups: string[];
     devices: Array<string | { host: string; container: string }>;
+    deviceRules: string[];
   };
 }
 
@@ -63,13 +70,14 @@ export function newRunDraft(): RunDraft {
     json: false,
     options: {
       env: {},
-      limits: { ulimits: {} },
+      limits: { ulimits: {}, ioDevices: {}, cgroupFiles: {} },
       mounts: {},
       security: { capAdd: [], capDrop: [] },
       addHosts: {},
       sysctls: {},
       groups: [],
       devices: [],
+      deviceRules: [],
     },
   };
 }
@@ -165,6 +173,24 @@ const NAMESPACE_OF = {
   uts: 'host name',
   cgroupns: 'view of the cgroups',
 } as const;
+
+/** 0 is the default, as for docker. */
+function ioWeight(written: string): number {
+  const weight = whole(0, 1000)(written);
+  if (weight === 0 || weight >= 10) return weight;
+  throw new ValueError(`\`${written}\` is not a weight`, 'it is between 10 and 1000');
+}
+
+const DEVICE_RATES = [
+  ['device-read-bps', 'readBytesPerSecond', 'bytes a second read from a disk, such as /dev/sda:1m'],
+  ['device-write-bps', 'writeBytesPerSecond', 'bytes a second written to a disk'],
+  ['device-read-iops', 'readOperationsPerSecond', 'reads a second from a disk'],
+  ['device-write-iops', 'writeOperationsPerSecond', 'writes a second to a disk'],
+] as const;
+
+function limitDevice({ options }: RunDraft, path: string, limits: IoDeviceLimits): void {
+  options.limits.ioDevices[path] = { ...options.limits.ioDevices[path], ...limits };
+}
 
 const PROGRAM = 'Program';
 const FILES = 'Files';
@@ -334,6 +360,14 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     parse: device,
     apply: ({ options }, one) => options.devices.push(one),
   }),
+  list({
+    name: 'device-cgroup-rule',
+    placeholder: 'RULE',
+    group: FILES,
+    help: "let it use devices by number, such as 'c 189:* rwm'",
+    parse: text,
+    apply: ({ options }, rule) => options.deviceRules.push(rule),
+  }),
   value({
     name: 'shm-size',
     placeholder: 'SIZE',
@@ -369,6 +403,25 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     apply: ({ options }, bytes) => (options.limits.memoryReservation = bytes),
   }),
   value({
+    name: 'memory-swappiness',
+    placeholder: 'PERCENT',
+    group: LIMITS,
+    help: 'how gladly it is swapped, 0 to 100; cgroup v1',
+    parse: whole(-1, 100),
+    apply: ({ options }, percent) => {
+      // for docker -1 means the default
+      if (percent >= 0) options.limits.memorySwappiness = percent;
+    },
+  }),
+  flag({
+    name: 'oom-kill-disable',
+    group: LIMITS,
+    help: 'wait for memory instead of being killed; cgroup v1',
+    apply: ({ options }, on) => {
+      if (on) options.limits.disableOomKiller = true;
+    },
+  }),
+  value({
     name: 'cpus',
     placeholder: 'NUMBER',
     group: LIMITS,
@@ -388,6 +441,46 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     },
   }),
   value({
+    name: 'cpu-quota',
+    placeholder: 'MICROSECONDS',
+    group: LIMITS,
+    help: 'processor time in a period, instead of --cpus',
+    parse: whole(-1, MOST),
+    apply: ({ options }, time) => {
+      if (time !== 0) options.limits.cpuQuotaUs = time;
+    },
+  }),
+  value({
+    name: 'cpu-period',
+    placeholder: 'MICROSECONDS',
+    group: LIMITS,
+    help: 'length of that period (default 100000)',
+    parse: whole(0, MOST),
+    apply: ({ options }, time) => {
+      if (time !== 0) options.limits.cpuPeriodUs = time;
+    },
+  }),
+  value({
+    name: 'cpu-rt-runtime',
+    placeholder: 'MICROSECONDS',
+    group: LIMITS,
+    help: 'real-time in a period; cgroup v1',
+    parse: whole(0, MOST),
+    apply: ({ options }, time) => {
+      if (time !== 0) options.limits.cpuRealtimeRuntimeUs = time;
+    },
+  }),
+  value({
+    name: 'cpu-rt-period',
+    placeholder: 'MICROSECONDS',
+    group: LIMITS,
+    help: 'length of that period; cgroup v1',
+    parse: whole(0, MOST),
+    apply: ({ options }, time) => {
+      if (time !== 0) options.limits.cpuRealtimePeriodUs = time;
+    },
+  }),
+  value({
     name: 'cpuset-cpus',
     placeholder: 'LIST',
     group: LIMITS,
@@ -403,6 +496,34 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     parse: text,
     apply: ({ options }, nodes) => (options.limits.cpusetMems = nodes),
   }),
+  value({
+    name: 'blkio-weight',
+    placeholder: 'WEIGHT',
+    group: LIMITS,
+    help: 'share of busy disks, 10 to 1000',
+    parse: ioWeight,
+    apply: ({ options }, weight) => {
+      if (weight > 0) options.limits.ioWeight = weight;
+    },
+  }),
+  list<RunDraft, [path: string, weight: number]>({
+    name: 'blkio-weight-device',
+    placeholder: 'DISK:WEIGHT',
+    group: LIMITS,
+    help: 'share of one disk',
+    parse: ofDevice(ioWeight),
+    apply: (run, [path, weight]) => limitDevice(run, path, { weight }),
+  }),
+  ...DEVICE_RATES.map(([name, limit, help]) =>
+    list<RunDraft, [path: string, rate: number]>({
+      name,
+      placeholder: name.endsWith('bps') ? 'DISK:SIZE' : 'DISK:NUMBER',
+      group: LIMITS,
+      help,
+      parse: ofDevice(name.endsWith('bps') ? size : whole(0, MOST)),
+      apply: (run, [path, rate]) => limitDevice(run, path, { [limit]: rate }),
+    }),
+  ),
   value({
     name: 'pids-limit',
     placeholder: 'NUMBER',
@@ -426,6 +547,14 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
     help: 'when it is killed for memory, -1000 to 1000',
     parse: whole(-1000, 1000),
     apply: ({ options }, score) => (options.oomScoreAdj = score),
+  }),
+  list({
+    name: 'cgroup-conf',
+    placeholder: 'FILE=VALUE',
+    group: LIMITS,
+    help: 'write a file of cgroup v2, such as memory.high=1g',
+    parse: pair,
+    apply: ({ options }, [file, text]) => (options.limits.cgroupFiles[file] = text),
   }),
   value({
     name: 'cgroup-parent',

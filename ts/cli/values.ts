@@ -134,6 +134,20 @@ export function pair(text: string): [name: string, value: string] {
   throw new ValueError(`\`${text}\` is not \`NAME=VALUE\``);
 }
 
+/** `DISK:VALUE`, where the disk is named by the path of its device. */
+export function ofDevice<Value>(
+  value: (text: string) => Value,
+): (text: string) => [path: string, value: Value] {
+  return (text) => {
+    const colon = text.lastIndexOf(':');
+    const path = text.slice(0, Math.max(colon, 0));
+    if (!path.startsWith('/')) {
+      throw new ValueError(`\`${text}\` is not \`DISK:VALUE\``, 'as in `/dev/sda:1m`');
+    }
+    return [path, value(text.slice(colon + 1))];
+  };
+}
+
 /** `NAME:ADDRESS` of a line of /etc/hosts; an IPv6 address may stand in brackets. */
 export function host(text: string): [name: string, address: string] {
   const parts = /^([^:=\s]+)[:=]\[?([0-9a-fA-F:.]+)\]?$/.exec(text);

@@ -57,6 +57,30 @@ export interface Limits {
   cpusetMems?: string;
   /** Processes and threads; -1 for no limit. Default 4096 where the machine lets us limit them. */
   pids?: number;
+  /** Memory's own way to swap: 0 (hardly) to 100 (gladly). On cgroup v1 only. */
+  memorySwappiness?: number;
+  /** Lets programs wait where memory is used up, instead of killing one. On cgroup v1 only. */
+  disableOomKiller?: boolean;
+  /** In the place of `cpus`: microseconds of CPU time in a period; -1 for no limit. */
+  cpuQuotaUs?: number;
+  /** Length of that period, microseconds; default 100000. */
+  cpuPeriodUs?: number;
+  /** CPU time that may be saved up from one period to the next, microseconds. Linux 5.14. */
+  cpuBurstUs?: number;
+  /** Runs only where nothing else would. Linux 5.15. */
+  cpuIdle?: boolean;
+  /** Microseconds of real-time scheduling in a period. On cgroup v1 only. */
+  cpuRealtimeRuntimeUs?: number;
+  /** Length of that period, microseconds. On cgroup v1 only. */
+  cpuRealtimePeriodUs?: number;
+  /** Share of busy disks, 10 to 1000. */
+  ioWeight?: number;
+  /** Limits of single disks, by the path of their device, such as `/dev/sda`. */
+  ioDevices?: Readonly<Record<string, IoDeviceLimits>>;
+  /** Huge pages by their size, such as `2MB`: most that may be used. */
+  hugePages?: Readonly<Record<string, Size>>;
+  /** Files of the container's cgroup v2 and what to write into them, such as `memory.high`. */
+  cgroupFiles?: Readonly<Record<string, string>>;
   /** CPU time of all its processes, milliseconds; then everything is killed. */
   cpuTimeMs?: number;
   /** Largest file that a process may write. */
@@ -66,6 +90,19 @@ export interface Limits {
   /** Other resource limits by name in lower case (`core`, `stack`, …): soft and hard, or one for both. */
   ulimits?: Readonly<Record<string, number | { soft: number; hard: number }>>;
 }
+
+/** Limits of one disk. A rate of 0 is no limit. */
+export interface IoDeviceLimits {
+  /** Share of it while it is busy, 10 to 1000. */
+  weight?: number;
+  readBytesPerSecond?: Size;
+  writeBytesPerSecond?: Size;
+  readOperationsPerSecond?: number;
+  writeOperationsPerSecond?: number;
+}
+
+/** Limits that `update()` changes: those of the whole container. */
+export type UpdatableLimits = Omit<Limits, 'cpuTimeMs' | 'fileSize' | 'openFiles' | 'ulimits'>;
 
 /** Where a rule of a profile holds, or doesn't: docker's addition to the OCI runtime spec. */
 export interface SeccompCondition {
@@ -197,6 +234,12 @@ export interface ContainerOptions {
   init?: boolean;
   /** Devices of the host. */
   devices?: readonly DeviceOption[];
+  /**
+   * What else may be done with devices, as `docker run --device-cgroup-rule` takes it: `'c 189:* rmw'`
+   * lets it read, make and write USB devices. Everything else is denied then, but for the usual and
+   * those of `devices`. An unprivileged user's container has no such list.
+   */
+  deviceRules?: readonly string[];
   /** Kernel parameters of the container's own namespaces, by dotted name. */
   sysctls?: Readonly<Record<string, string | number>>;
   /** Size of /dev/shm; default 64m. */

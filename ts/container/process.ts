@@ -12,15 +12,17 @@ import { resultOf } from './ending.js';
 import { explainMissing } from './explain.js';
 import { forward } from './forward.js';
 import { Input, nowhere } from './input.js';
-import type { OutputTarget, RunOptions } from './options.js';
+import type { OutputTarget, RunOptions, UpdatableLimits } from './options.js';
 import { type OutputName, Outputs } from './outputs.js';
 import { launchRequest } from './request.js';
 import { ProgramError, signalNumber } from './result.js';
-import { type Stats, StatsRequests } from './stats.js';
+import { Requests } from './requests.js';
+import { limitResources } from './resources.js';
+import type { Stats } from './stats.js';
 import { NULL, openStdio, type Stdio } from './stdio.js';
 import { Terminal } from './tty.js';
 import type { InputStreamOf, OutputStreamOf, ResultOf } from './types.js';
-import { checkRunOptions } from './validate.js';
+import { checkRunOptions, checkUpdate } from './validate.js';
 
 /** Exit status of shells and loaders for what isn't there. */
 const NOT_FOUND = 127;
@@ -60,7 +62,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   readonly #promise: Promise<ResultOf<Options>>;
   readonly #input = new Input((error) => this.#break("Program's input couldn't be read", error));
   readonly #outputs: Outputs;
-  readonly #stats = new StatsRequests();
+  readonly #requests = new Requests();
   readonly #args: readonly string[];
   readonly #options: Options;
   #resolve!: (result: ResultOf<Options>) => void;
@@ -234,10 +236,13 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
         this.#ended();
         break;
       case 'stats':
-        this.#stats.answer(event.token, event.stats);
+        this.#requests.answer(event.token, event.stats);
+        break;
+      case 'done':
+        this.#requests.answer(event.token);
         break;
       case 'requestFailed':
-        this.#stats.refuse(event.token, new MinictrError(event.error));
+        this.#requests.refuse(event.token, new MinictrError(event.error));
         break;
     }
   }
@@ -259,7 +264,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     this.#removeAbortListener?.();
     if (this.#pid === undefined) this.#terminal?.abandon();
     this.#input.end();
-    this.#stats.end();
+    this.#requests.end();
     this.#settle();
   }
 
@@ -372,8 +377,36 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
 
   /** What the kernel accounts for the container now. Rejects once it has ended. */
   async stats(): Promise<Stats> {
+    return this.#ask((token) => native.requestStats(this.#launch, token));
+  }
+
+  /**
+   * Stops everything in the container where it is, until `resume()` or its end; it uses no CPU time
+   * meanwhile and keeps its memory. `timeoutMs` goes on, and signals but SIGKILL wait for the
+   * resumption. Resolves once all stands still. Rejects where this machine or user has no freezer.
+   */
+  pause(): Promise<void> {
+    return this.#ask((token) => native.requestPause(this.#launch, token));
+  }
+
+  /** Lets a paused container go on; one that isn't paused does anyway. */
+  resume(): Promise<void> {
+    return this.#ask((token) => native.requestResume(this.#launch, token));
+  }
+
+  /**
+   * Changes limits while it runs: those that are named, all or none. Rejects where the kernel refuses
+   * one, such as memory below what is in use.
+   */
+  async update(limits: UpdatableLimits): Promise<void> {
+    checkUpdate(limits);
+    const resources = limitResources(limits, true);
+    return this.#ask((token) => native.requestUpdate(this.#launch, token, resources));
+  }
+
+  async #ask<Answer>(request: (token: number) => void): Promise<Answer> {
     await this.started;
-    return this.#stats.ask(this.#launch);
+    return this.#requests.send(request);
   }
 
   /**

@@ -1,13 +1,14 @@
 /**
  * Options to a launch request: an OCI spec and the few launch options beside it.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { invalid } from '../errors.js';
-import type { ContainerOptions, Mount, NamespaceChoice, Security, Size } from './options.js';
+import type { ContainerOptions, Mount, NamespaceChoice, Security } from './options.js';
 import { here, unconditional } from './seccomp.js';
-import { bytes } from './sizes.js';
+import { deviceResources, limitResources } from './resources.js';
+import { bytes, whole } from './sizes.js';
 import {
   ALL_CAPABILITIES,
   CGROUP,
@@ -15,8 +16,6 @@ import {
   DEFAULT_PATH,
   DEFAULT_PIDS,
   DEV,
-  DEVICE_RULES,
-  type DeviceRule,
   HOST_MQUEUE,
   HOST_PROC,
   HOST_SYS,
@@ -95,7 +94,7 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     linux: {
       ...mappings,
       namespaces: namespaces(options),
-      resources: resources(options),
+      resources: { ...limitResources(limits), ...deviceResources(options) },
       sysctl: sysctls(options),
       seccomp:
         typeof security.seccomp === 'object'
@@ -141,11 +140,6 @@ function requireText(value: unknown, option: string): string {
 function milliseconds(value: number, option: string): number {
   if (Number.isFinite(value) && value > 0) return Math.max(1, Math.ceil(value));
   throw invalid('use', `${option} ${value}: not a number of milliseconds above 0`);
-}
-
-function whole(value: number, option: string): number {
-  if (Number.isSafeInteger(value)) return value;
-  throw invalid('use', `${option} ${value}: not a whole number`);
 }
 
 /** `uid:gid` needs no look-up; anything else is found in the container's own files. */
@@ -247,58 +241,6 @@ function rlimits({ limits = {} }: ContainerOptions): unknown[] {
 
 /** Stands for RLIM_INFINITY, 2^64 - 1, which a double can't hold exactly. */
 const UNLIMITED = 2 ** 64;
-
-function resources(options: ContainerOptions): Record<string, unknown> {
-  const limits = options.limits ?? {};
-  const size = (value: Size | undefined, option: string): number | undefined =>
-    value === undefined ? undefined : bytes(value, `limits.${option}`);
-  const memory = size(limits.memory, 'memory');
-  const swap = size(limits.memorySwap, 'memorySwap');
-  const reservation = size(limits.memoryReservation, 'memoryReservation');
-  const cpu: Record<string, unknown> = {};
-  if (limits.cpus !== undefined) {
-    if (!(limits.cpus > 0)) throw invalid('use', `limits.cpus ${limits.cpus}: not above 0`);
-    cpu['period'] = CPU_PERIOD_US;
-    cpu['quota'] = Math.max(1000, Math.round(limits.cpus * CPU_PERIOD_US));
-  }
-  if (limits.cpuShares !== undefined) cpu['shares'] = whole(limits.cpuShares, 'limits.cpuShares');
-  if (limits.cpusetCpus !== undefined) cpu['cpus'] = limits.cpusetCpus;
-  if (limits.cpusetMems !== undefined) cpu['mems'] = limits.cpusetMems;
-  const rules = deviceRules(options);
-  const anyMemory = memory !== undefined || swap !== undefined || reservation !== undefined;
-  return {
-    ...(anyMemory && { memory: { limit: memory, swap, reservation } }),
-    ...(Object.keys(cpu).length > 0 && { cpu }),
-    ...(limits.pids !== undefined && { pids: { limit: whole(limits.pids, 'limits.pids') } }),
-    ...(rules.length > 0 && { devices: rules }),
-  };
-}
-
-/**
- * What devices the container may open and make, where it has no user namespace, in which devices
- * that it makes don't work anyway.
- */
-function deviceRules({ userns, security, devices = [] }: ContainerOptions): DeviceRule[] {
-  if (userns !== 'host' || security?.privileged) return [];
-  const given = devices.map((device): DeviceRule => {
-    const path = typeof device === 'string' ? device : device.host;
-    const found = statSync(path, { throwIfNoEntry: false });
-    const type = found?.isCharacterDevice() ? 'c' : found?.isBlockDevice() ? 'b' : undefined;
-    if (found === undefined || type === undefined) {
-      throw invalid('use', `device \`${path}\`: there is no device of that name`);
-    }
-    return { allow: true, type, ...numbersOf(found.rdev), access: 'rwm' };
-  });
-  return [...DEVICE_RULES, ...given];
-}
-
-/** Major and minor number, `makedev(3)`. */
-function numbersOf(rdev: number): { major: number; minor: number } {
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
-}
-
-/** What `docker run --cpus` uses. */
-const CPU_PERIOD_US = 100_000;
 
 function sysctls({ sysctls = {} }: ContainerOptions): Record<string, string> {
   return Object.fromEntries(Object.entries(sysctls).map(([name, value]) => [name, String(value)]));

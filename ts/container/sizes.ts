@@ -13,6 +13,12 @@ const UNITS: Readonly<Record<string, number>> = {
   t: 2 ** 40,
 };
 
+/** A whole number. */
+export function whole(value: number, option: string): number {
+  if (Number.isSafeInteger(value)) return value;
+  throw invalid('use', `${option} ${value}: not a whole number`);
+}
+
 /** Bytes of a size such as `'512m'`, `'1.5g'`, `'64KiB'` or 1024. `-1` stays what it is. */
 export function bytes(size: Size, option: string): number {
   if (typeof size === 'number') {

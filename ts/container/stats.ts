@@ -1,8 +1,6 @@
 /**
- * What the kernel accounts for a running container, and the questions about it that are under way.
+ * What the kernel accounts for a running container.
  */
-import { MinictrError } from '../errors.js';
-import * as native from '../native.js';
 
 /**
  * What the kernel accounts for a running container at one moment. What this machine doesn't account
@@ -143,59 +141,4 @@ export interface Stall {
   avg300Percent: number;
   /** Since the container began. */
   totalUs: number;
-}
-
-/** Whoever waits for an answer. */
-interface Waiting {
-  resolve(stats: Stats): void;
-  reject(error: unknown): void;
-}
-
-/** The questions of one container, each known by its token. */
-export class StatsRequests {
-  readonly #waiting = new Map<number, Waiting>();
-  #nextToken = 1;
-
-  /** Asks; rejects where the container has ended. */
-  ask(launch: number): Promise<Stats> {
-    return new Promise((resolve, reject) => {
-      const token = this.#nextToken++;
-      this.#waiting.set(token, { resolve, reject });
-      try {
-        native.requestStats(launch, token);
-      } catch (error) {
-        this.#take(token)?.reject(error);
-      }
-    });
-  }
-
-  /** An answer has come. */
-  answer(token: number, stats: Stats): void {
-    this.#take(token)?.resolve(stats);
-  }
-
-  /** None will come. */
-  refuse(token: number, error: MinictrError): void {
-    this.#take(token)?.reject(error);
-  }
-
-  /** The container has ended, and answers nothing more. */
-  end(): void {
-    for (const { reject } of this.#waiting.values()) {
-      reject(
-        new MinictrError({
-          code: 'WRONG_STATE',
-          operation: 'find running container:',
-          object: 'it has ended',
-        }),
-      );
-    }
-    this.#waiting.clear();
-  }
-
-  #take(token: number): Waiting | undefined {
-    const waiting = this.#waiting.get(token);
-    this.#waiting.delete(token);
-    return waiting;
-  }
 }

@@ -71,7 +71,7 @@ export const ALL_CAPABILITIES: readonly string[] = [
 /** A line of the list of devices, in the words of the OCI runtime spec; -1 is any number. */
 export interface DeviceRule {
   allow: boolean;
-  type: 'b' | 'c';
+  type: 'a' | 'b' | 'c';
   major: number;
   minor: number;
   access: string;

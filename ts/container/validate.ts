@@ -11,11 +11,13 @@ import type { ForegroundOptions } from './foreground.js';
 import type {
   BindMount,
   ContainerOptions,
+  IoDeviceLimits,
   Limits,
   Security,
   StreamRunOptions,
   TerminalRunOptions,
   TmpfsMount,
+  UpdatableLimits,
 } from './options.js';
 import { signalNumber } from './result.js';
 
@@ -74,6 +76,7 @@ const CONTAINER: Checks<ContainerOptions> = {
   cgroupns: text,
   init: flag,
   devices: list,
+  deviceRules: list,
   sysctls: record,
   shmSize: size,
   umask: [
@@ -96,10 +99,39 @@ const LIMITS: Checks<Limits> = {
   cpusetCpus: text,
   cpusetMems: text,
   pids: number,
+  memorySwappiness: number,
+  disableOomKiller: flag,
+  cpuQuotaUs: number,
+  cpuPeriodUs: number,
+  cpuBurstUs: number,
+  cpuIdle: flag,
+  cpuRealtimeRuntimeUs: number,
+  cpuRealtimePeriodUs: number,
+  ioWeight: number,
+  ioDevices: [
+    'an object whose values are limits',
+    (value) => isObject(value) && Object.values(value).every(isObject),
+  ],
+  hugePages: [
+    'an object whose values are sizes',
+    (value) => isObject(value) && Object.values(value).every(isName),
+  ],
+  cgroupFiles: [
+    'an object whose values are strings',
+    (value) => isObject(value) && Object.values(value).every((text) => typeof text === 'string'),
+  ],
   cpuTimeMs: number,
   fileSize: size,
   openFiles: number,
   ulimits: record,
+};
+
+const IO_DEVICE: Checks<IoDeviceLimits> = {
+  weight: number,
+  readBytesPerSecond: size,
+  writeBytesPerSecond: size,
+  readOperationsPerSecond: number,
+  writeOperationsPerSecond: number,
 };
 
 const SECURITY: Checks<Security> = {
@@ -199,7 +231,7 @@ function unknown(option: string, last: string, known: readonly string[]): Minict
 }
 
 function checkParts({ limits, mounts, security }: ContainerOptions): void {
-  if (limits !== undefined) check(limits, LIMITS, 'limits.');
+  if (limits !== undefined) checkLimits(limits);
   if (security !== undefined) check(security, SECURITY, 'security.');
   for (const [target, mount] of Object.entries(mounts ?? {})) {
     if (typeof mount === 'string') continue;
@@ -207,6 +239,26 @@ function checkParts({ limits, mounts, security }: ContainerOptions): void {
     check(mount, mount.tmpfs === undefined ? BIND : TMPFS, within);
     if (isObject(mount.tmpfs)) check(mount.tmpfs, TMPFS_SETTINGS, `${within}tmpfs.`);
   }
+}
+
+function checkLimits(limits: Limits): void {
+  check(limits, LIMITS, 'limits.');
+  for (const [path, device] of Object.entries(limits.ioDevices ?? {})) {
+    check(device, IO_DEVICE, `limits.ioDevices['${path}'].`);
+  }
+}
+
+/** Refuses limits of `update()` that mean nothing, and those of single processes. */
+export function checkUpdate(limits: UpdatableLimits): void {
+  checkLimits(limits);
+  const own: ReadonlyArray<keyof Limits> = ['cpuTimeMs', 'fileSize', 'openFiles', 'ulimits'];
+  const fixed = own.find((name) => (limits as Limits)[name] !== undefined);
+  if (fixed === undefined) return;
+  throw invalid(
+    'change',
+    `\`${fixed}\` of a running container`,
+    'what its processes were started with stays: start another container',
+  );
 }
 
 /** Refuses options of `runForeground()` that mean nothing. Throws a `MinictrError`. */

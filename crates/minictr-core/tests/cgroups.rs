@@ -127,16 +127,17 @@ impl Drop for Trial {
     fn drop(&mut self) {
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup.kill_all();
-            for child in &mut self.children {
-                let _ = child.wait();
-            }
+            self.children.iter_mut().for_each(end);
             let _ = cgroup.remove();
         }
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.children.iter_mut().for_each(end);
     }
+}
+
+/// Ends a child, in the cgroup or not.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn cpu_us(trial: &mut Trial) -> u64 {

@@ -198,6 +198,21 @@ impl Hub {
         self.request(launch, &Request::Stats { launch, token })
     }
 
+    /// Asks for a pause.
+    pub(crate) fn pause(&self, launch: LaunchId, token: u32) -> Result<()> {
+        self.request(launch, &Request::Pause { launch, token })
+    }
+
+    /// Asks to let a paused container go on.
+    pub(crate) fn resume(&self, launch: LaunchId, token: u32) -> Result<()> {
+        self.request(launch, &Request::Resume { launch, token })
+    }
+
+    /// Asks for other limits.
+    pub(crate) fn update(&self, launch: LaunchId, token: u32, json: Vec<u8>) -> Result<()> {
+        self.request(launch, &Request::Update { launch, token, json })
+    }
+
     /// Ends everything of one environment, which hears no more.
     pub(crate) fn close(&self, session: u64) {
         let mut ended = Vec::new();
@@ -306,9 +321,14 @@ impl Hub {
                     None => (entry.listener, *launch, "exited", json, -1),
                 }
             }
-            Event::Stats { launch, .. } | Event::RequestFailed { launch, .. } => {
-                let kind =
-                    if matches!(event, Event::Stats { .. }) { "stats" } else { "requestFailed" };
+            Event::Stats { launch, .. }
+            | Event::Done { launch, .. }
+            | Event::RequestFailed { launch, .. } => {
+                let kind = match event {
+                    Event::Stats { .. } => "stats",
+                    Event::Done { .. } => "done",
+                    _ => "requestFailed",
+                };
                 let Some(entry) = state.launches.get(launch) else { return };
                 (Arc::clone(&entry.listener), *launch, kind, json, -1)
             }

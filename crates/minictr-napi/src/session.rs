@@ -50,7 +50,7 @@ struct Told {
 #[napi]
 impl BindingSession {
     /// Makes a session whose events go to `onEvent`: the launch, what happened (`started`,
-    /// `failed`, `exited`, `stats`, `requestFailed`), the event as JSON, and for `started` the pty's
+    /// `failed`, `exited`, `stats`, `done`, `requestFailed`), the event as JSON, and for `started` the pty's
     /// master or -1. `helper` is the path of the executable `minictr-oci`.
     #[napi(
         constructor,
@@ -155,6 +155,28 @@ impl BindingSession {
     #[napi]
     pub fn stats(&self, launch: f64, token: u32) -> napi::Result<()> {
         hub().and_then(|hub| hub.stats(launch as u64, token)).map_err(|error| exception(&error))
+    }
+
+    /// Pauses a container; `done` or `requestFailed` comes with the same `token`, once everything in
+    /// it stands still or hasn't come to.
+    #[napi]
+    pub fn pause(&self, launch: f64, token: u32) -> napi::Result<()> {
+        hub().and_then(|hub| hub.pause(launch as u64, token)).map_err(|error| exception(&error))
+    }
+
+    /// Lets a paused container go on; `done` or `requestFailed` comes with the same `token`.
+    #[napi]
+    pub fn resume(&self, launch: f64, token: u32) -> napi::Result<()> {
+        hub().and_then(|hub| hub.resume(launch as u64, token)).map_err(|error| exception(&error))
+    }
+
+    /// Changes limits, given as `linux.resources` in JSON; `done` or `requestFailed` comes with the
+    /// same `token`.
+    #[napi]
+    pub fn update(&self, launch: f64, token: u32, resources: String) -> napi::Result<()> {
+        hub()
+            .and_then(|hub| hub.update(launch as u64, token, resources.into_bytes()))
+            .map_err(|error| exception(&error))
     }
 
     /// Ends every container of this environment; no events come any more.

@@ -141,7 +141,7 @@ fn watch(
                     }
                     return Ok(exit);
                 }
-                Event::Stats { .. } | Event::RequestFailed { .. } => {}
+                Event::Stats { .. } | Event::Done { .. } | Event::RequestFailed { .. } => {}
             }
         }
     }

@@ -65,7 +65,6 @@ static void fork_bomb(int argc, char **argv)
 /* Touches BYTES of memory, a MiB at a time; prints how much it got, if it lives to tell. */
 static void eat_memory(int argc, char **argv)
 {
-	(void)argc;
 	long wanted = number(argv[0]), chunk = 1 << 20;
 	for (long got = 0; got < wanted; got += chunk) {
 		char *more = mmap(NULL, chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -76,6 +75,7 @@ static void eat_memory(int argc, char **argv)
 		memset(more, 0x5a, chunk);
 	}
 	printf("{\"bytes\":%ld,\"error\":\"\"}\n", wanted);
+	if (argc > 1) usleep(number(argv[1]) * 1000);
 }
 
 /* The same in a child, so that pid 1 outlives the kill and can tell of it. */
@@ -141,7 +141,7 @@ static void flood(int argc, char **argv)
 const struct trial RESOURCE_TRIALS[] = {
 	{ "fork-many", "MAX", fork_many, 1 },
 	{ "fork-bomb", "MAX MS", fork_bomb, 2 },
-	{ "eat-memory", "BYTES", eat_memory, 1 },
+	{ "eat-memory", "BYTES [MS]", eat_memory, 1 },
 	{ "feed-child", "BYTES", feed_child, 1 },
 	{ "fill-file", "PATH BYTES", fill_file, 2 },
 	{ "burn-cpu", "MS", burn_cpu, 1 },

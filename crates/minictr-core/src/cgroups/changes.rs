@@ -221,6 +221,9 @@ fn refused(directory: BorrowedFd<'_>, file: &str, value: &str, errno: Errno) -> 
         Errno::ENOENT => {
             error.hint("this kernel doesn't have that limit (swap accounting may be off)")
         }
+        Errno::EOPNOTSUPP if file.contains("weight") => error.hint(
+            "the disk's scheduler gives no weights: see `/sys/block/DISK/queue/scheduler`, where `bfq` does",
+        ),
         Errno::EOPNOTSUPP => error.hint("this kernel has given up that limit"),
         Errno::EACCES | Errno::EPERM => error
             .hint("this user may not write that limit; ask for delegation of the controller"),

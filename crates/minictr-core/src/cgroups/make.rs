@@ -90,6 +90,14 @@ impl Place {
             let _ = end::remove(parent.as_fd(), &self.name);
         }
         let member = member?;
+        // Below a cgroup that passes on nothing but what counts threads, and holds processes.
+        if self.v2
+            && files::read(member.directory.as_fd(), "cgroup.type")
+                .is_ok_and(|kind| kind.trim() == "domain invalid")
+        {
+            let _ = end::remove(parent.as_fd(), &self.name);
+            return Err(Errno::EBUSY);
+        }
         if !self.v2 && member.has(Controller::Cpuset) {
             v1::cpuset::inherit(member.directory.as_fd(), parent.as_fd());
         }
@@ -185,6 +193,11 @@ pub(super) fn enable(parent: BorrowedFd<'_>, needed: &[(Controller, bool)]) -> R
     let write = |names: &str| files::write(parent, "cgroup.subtree_control", names);
     let all: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
     let Err(first) = write(&all.join(" ")) else { return Ok(()) };
+    // It holds processes. One by one those controllers that count threads would be taken all the
+    // same, and what is below couldn't hold a process any more.
+    if first == Errno::EBUSY {
+        return Err(first);
+    }
     // One of them isn't to be had: those that are come one by one.
     let mut some = missing.len() < needed.iter().filter(|(c, _)| !c.name(true).is_empty()).count();
     for (name, asked) in &missing {

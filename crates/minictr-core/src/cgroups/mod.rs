@@ -40,6 +40,6 @@ pub use cgroup::{Cgroup, Usage};
 pub use end::remove_leftover;
 pub use freeze::FREEZE_PATIENCE;
 pub use hierarchies::Hierarchies;
-pub use plan::CgroupSpec;
+pub use plan::{CgroupSpec, no_freezer, refuse_limits};
 use refuse::{check_block_io, not_on_v2, refuse_below_use};
 pub use stats::*;

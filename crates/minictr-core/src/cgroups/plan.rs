@@ -166,10 +166,7 @@ impl<'a> CgroupSpec<'a> {
     /// # Errors
     /// `CgroupUnavailable` with the first limit that was asked for.
     pub fn refuse_limits(&self) -> Result<()> {
-        match self.resources.map(asked).unwrap_or_default().first() {
-            Some(controller) => Err(unavailable(*controller, None)),
-            None => Ok(()),
-        }
+        self.resources.map_or(Ok(()), refuse_limits)
     }
 }
 
@@ -222,6 +219,23 @@ pub(super) fn asked(resources: &Resources) -> Vec<Controller> {
     .filter(|(_, asked)| *asked)
     .map(|(controller, _)| controller)
     .collect()
+}
+
+/// Refuses a change of limits for a container that has no cgroup.
+///
+/// # Errors
+/// `CgroupUnavailable` with the first limit that is asked for.
+pub fn refuse_limits(resources: &Resources) -> Result<()> {
+    match asked(resources).first() {
+        Some(controller) => Err(unavailable(*controller, None)),
+        None => Ok(()),
+    }
+}
+
+/// The error for a pause of a container that has no cgroup.
+#[must_use]
+pub fn no_freezer() -> Error {
+    unavailable(Controller::Freezer, None)
 }
 
 /// The error for a limit that needs a cgroup which can't be had.
@@ -279,7 +293,6 @@ pub(super) fn parents(hierarchy: &Hierarchy, spec: &CgroupSpec<'_>) -> Vec<Strin
             // none, and in a delegated tree it is ours as well.
             if hierarchy.v2
                 && let Some((above, _)) = hierarchy.own.trim_end_matches('/').rsplit_once('/')
-                && !above.is_empty()
             {
                 parents.push(hierarchy.directory(above));
             }

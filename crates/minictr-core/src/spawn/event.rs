@@ -46,6 +46,14 @@ pub enum Event {
         /// What the kernel accounts.
         stats: Box<Stats>,
     },
+    /// A request on a running container that has no other answer (a pause, an update) is done.
+    #[serde(rename_all = "camelCase")]
+    Done {
+        /// Which launch.
+        launch: LaunchId,
+        /// The request's number.
+        token: u32,
+    },
     /// A request on a running container (a kill, an update) failed.
     #[serde(rename_all = "camelCase")]
     RequestFailed {

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::report;
 use super::request::LaunchRequest;
 use super::supervisor::MAX_CPU_POLL;
-use crate::cgroups::Cgroup;
+use crate::cgroups::{Cgroup, FREEZE_PATIENCE};
 use crate::error::{Error, ErrorCode};
 use crate::sys::clone::Child;
 use crate::sys::process::{self, WaitResult};
@@ -61,6 +61,26 @@ pub(super) struct Launch {
     begun: Instant,
     deadline: Option<Instant>,
     next_cpu_look: Option<Instant>,
+    /// A pause that hasn't come to hold yet.
+    pub(super) pausing: Option<Pausing>,
+}
+
+/// A pause on its way.
+#[derive(Debug)]
+pub(super) struct Pausing {
+    /// Who waits for it.
+    pub(super) tokens: Vec<u32>,
+    next_look: Instant,
+    deadline: Instant,
+}
+
+/// Time between two looks at whether a container stands still.
+const PAUSE_LOOK: Duration = Duration::from_millis(1);
+
+impl Pausing {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { tokens: Vec::new(), next_look: now, deadline: now + FREEZE_PATIENCE }
+    }
 }
 
 impl Launch {
@@ -101,6 +121,7 @@ impl Launch {
             begun,
             deadline,
             next_cpu_look,
+            pausing: None,
         }
     }
 
@@ -180,9 +201,24 @@ impl Launch {
         if self.ending() {
             return None;
         }
-        match (self.deadline, self.next_cpu_look) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let pause_look = self.pausing.as_ref().map(|pausing| pausing.next_look);
+        [self.deadline, self.next_cpu_look, pause_look].into_iter().flatten().min()
+    }
+
+    /// What has become of a pause; `None` while it goes on, and where there is none.
+    pub(super) fn look_at_pause(&mut self, now: Instant) -> Option<Result<(), Error>> {
+        let (pausing, cgroup) = (self.pausing.as_mut()?, self.cgroup.as_ref()?);
+        if pausing.next_look > now {
+            return None;
+        }
+        match cgroup.is_frozen() {
+            Ok(true) => Some(Ok(())),
+            Ok(false) if now < pausing.deadline => {
+                pausing.next_look = now + PAUSE_LOOK;
+                None
+            }
+            Ok(false) => Some(Err(cgroup.give_up_freezing())),
+            Err(error) => Some(Err(error)),
         }
     }
 

@@ -55,6 +55,29 @@ pub enum Request {
         /// Number for the answer.
         token: u32,
     },
+    /// Pause everything in it.
+    Pause {
+        /// Which.
+        launch: LaunchId,
+        /// Number for the answer.
+        token: u32,
+    },
+    /// Let it go on.
+    Resume {
+        /// Which.
+        launch: LaunchId,
+        /// Number for the answer.
+        token: u32,
+    },
+    /// Change limits; the JSON is [`Resources`](crate::spec::Resources).
+    Update {
+        /// Of which.
+        launch: LaunchId,
+        /// Number for the answer.
+        token: u32,
+        /// The limits that change.
+        json: Vec<u8>,
+    },
 }
 
 const LAUNCH: u8 = b'L';
@@ -62,6 +85,9 @@ const LAUNCH_IN_MEMORY: u8 = b'M';
 const KILL: u8 = b'K';
 const ABORT: u8 = b'A';
 const STATS: u8 = b'S';
+const PAUSE: u8 = b'P';
+const RESUME: u8 = b'R';
+const UPDATE: u8 = b'U';
 
 /// A message ready to be sent.
 #[derive(Debug)]
@@ -111,10 +137,16 @@ impl Request {
                 bytes = vec![ABORT];
                 bytes.extend(launch.to_ne_bytes());
             }
-            Self::Stats { launch, token } => {
-                bytes = vec![STATS];
-                bytes.extend(launch.to_ne_bytes());
-                bytes.extend(token.to_ne_bytes());
+            Self::Stats { launch, token } => bytes = with_token(STATS, *launch, *token),
+            Self::Pause { launch, token } => bytes = with_token(PAUSE, *launch, *token),
+            Self::Resume { launch, token } => bytes = with_token(RESUME, *launch, *token),
+            Self::Update { launch, token, json } if json.len() <= MAX_INLINE_BYTES => {
+                bytes = with_token(UPDATE, *launch, *token);
+                bytes.extend(json);
+            }
+            Self::Update { json, .. } => {
+                let object = format!("with a request of {} bytes", json.len());
+                return Err(Error::invalid("change limits", object));
             }
         }
         Ok(Message { bytes, fds })
@@ -140,9 +172,23 @@ impl Request {
             }
             ABORT => Self::Abort { launch },
             STATS => Self::Stats { launch, token: u32::from_ne_bytes(rest.take()?) },
+            PAUSE => Self::Pause { launch, token: u32::from_ne_bytes(rest.take()?) },
+            RESUME => Self::Resume { launch, token: u32::from_ne_bytes(rest.take()?) },
+            UPDATE => {
+                let token = u32::from_ne_bytes(rest.take()?);
+                Self::Update { launch, token, json: rest.bytes.to_vec() }
+            }
             _ => return Err(garbled()),
         })
     }
+}
+
+/// A request that is a tag, a launch and a token.
+fn with_token(tag: u8, launch: LaunchId, token: u32) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend(launch.to_ne_bytes());
+    bytes.extend(token.to_ne_bytes());
+    bytes
 }
 
 fn garbled() -> Error {
@@ -306,6 +352,9 @@ mod tests {
             Request::Kill { launch: 8, signal: 15, whole_container: true, token: 3 },
             Request::Abort { launch: u64::MAX },
             Request::Stats { launch: 9, token: 10 },
+            Request::Pause { launch: 11, token: 12 },
+            Request::Resume { launch: 13, token: u32::MAX },
+            Request::Update { launch: 14, token: 15, json: b"{}".to_vec() },
         ] {
             assert_eq!(over_the_wire(&request, Vec::new()).0, request);
         }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::protocol::{Message, Received, Receiver, Request, send};
 use crate::error::{Error, ErrorCode, Result};
-use crate::spawn::{Emitted, Event, LaunchRequest, Supervisor};
+use crate::spawn::{Emitted, Event, LaunchId, LaunchRequest, Supervisor};
 use crate::spec::parse_json;
 
 /// The control socket's token.
@@ -111,6 +111,20 @@ impl Server {
                 };
                 self.say(event);
             }
+            Ok(Request::Pause { launch, token }) => {
+                if let Err(error) = self.supervisor.pause(launch, token) {
+                    self.say(Event::RequestFailed { launch, token, error });
+                }
+            }
+            Ok(Request::Resume { launch, token }) => {
+                let done = self.supervisor.resume(launch);
+                self.say_done(launch, token, done);
+            }
+            Ok(Request::Update { launch, token, json }) => {
+                let done = parse_json(&json, "read limits")
+                    .and_then(|resources| self.supervisor.update(launch, &resources));
+                self.say_done(launch, token, done);
+            }
             // From a client of another version: there is no launch to tell it about.
             Err(_) => {}
         }
@@ -129,6 +143,13 @@ impl Server {
             .hint("too many containers at once for the limit on open files: `ulimit -n`");
             self.say(Event::Failed { launch, error });
         }
+    }
+
+    fn say_done(&mut self, launch: LaunchId, token: u32, done: Result<()>) {
+        self.say(match done {
+            Ok(()) => Event::Done { launch, token },
+            Err(error) => Event::RequestFailed { launch, token, error },
+        });
     }
 
     fn say(&mut self, event: Event) {

@@ -12,6 +12,7 @@
 
 mod end;
 mod reports;
+mod requests;
 mod start;
 
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ use super::prepare::IdmapNamespaces;
 use super::request::LaunchRequest;
 use super::validate;
 use super::watch::{Kind, Watch};
-use crate::cgroups::{Hierarchies, Stats, remove_leftover};
+use crate::cgroups::{Hierarchies, remove_leftover};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::mounts::CgroupMount;
 use crate::state::journal;
@@ -234,10 +235,6 @@ impl Supervisor {
         ids::choose(&self.caller, request, &mut self.ranges)
     }
 
-    fn launch_of(&self, id: LaunchId) -> Result<&Launch> {
-        self.index.get(&id).and_then(|slot| self.launches[*slot].as_ref()).ok_or_else(ended)
-    }
-
     /// Sends a signal to the container's first process, or SIGKILL to everything in it.
     ///
     /// A signal that would end an ordinary process ends the first process of a pid namespace too,
@@ -263,22 +260,6 @@ impl Supervisor {
         {
             launch.aborted = true;
             launch.kill_whole();
-        }
-    }
-
-    /// What the kernel accounts for a container now.
-    ///
-    /// # Errors
-    /// `WrongState` once it has ended.
-    pub fn stats(&mut self, id: LaunchId) -> Result<Stats> {
-        let launch = self.launch_of(id)?;
-        match &launch.cgroup {
-            Some(cgroup) => Ok(cgroup.stats()),
-            None => {
-                let mut stats = Stats::default();
-                stats.cpu.usage_us = launch.cpu_usage_us();
-                Ok(stats)
-            }
         }
     }
 
@@ -349,6 +330,7 @@ impl Supervisor {
         for launch in self.launches.iter_mut().flatten() {
             launch.enforce(now);
         }
+        self.look_at_pauses(now);
     }
 }
 
