@@ -322,7 +322,7 @@ fn refuses_a_program_longer_than_the_kernel_takes() {
 #[test]
 fn the_default_filter_answers_what_it_says() {
     let program = instructions(&default_program(CapabilitySet::default(), false).unwrap());
-    assert!(program.len() < 700, "{} instructions", program.len());
+    assert!(program.len() < 400, "{} instructions", program.len());
     let ask = |number: u32, args: [u64; 6]| simulate(&program, X86_64, number, args);
     assert_eq!(ask(0, [0; 6]), ALLOW, "read");
     assert_eq!(ask(165, [0; 6]), ERRNO | 1, "mount");

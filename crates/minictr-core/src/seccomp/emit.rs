@@ -1,11 +1,10 @@
 //! From answers to instructions. `bpf(4)`, `seccomp(2)`.
 //!
-//! Every piece of code here ends in a return on every path and jumps forward only within itself, so
-//! pieces are put together without labels.
+//! Jumps go forward only, so a program is written from its end: what a jump leads to is there
+//! already, and parts that end alike share their end. That matters because the kernel translates
+//! the whole program for every container: shared, the default one is half as long.
 
 use super::lower::{Answer, Arch, Condition, ENOSYS, KILL_PROCESS, Lowered, Operator, Table};
-
-type Code = Vec<libc::sock_filter>;
 
 // Classes and modes, linux/bpf_common.h.
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
@@ -32,47 +31,182 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt, jf, k }
 }
 
-/// `test k`: where it holds, `yes`, else `no`; whatever their lengths.
-fn branch(test: u16, k: u32, yes: Code, no: Code) -> Code {
-    let mut code = Code::with_capacity(2 + yes.len() + no.len());
-    match u8::try_from(no.len()) {
-        Ok(distance) => code.push(jump(test, k, distance, 0)),
-        Err(_) => {
-            // A conditional jump reaches 255 instructions; an unconditional one any distance.
-            code.push(jump(test, k, 0, 1));
-            code.push(op(JUMP, no.len() as u32));
+/// A place in the program: how many instructions there are from it to the end.
+type Label = usize;
+
+/// Farthest that a conditional jump is let reach of the 255 instructions that it can: there is room
+/// for a longer jump of its sibling between.
+const REACH: usize = 254;
+
+/// A program that grows from its end to its beginning.
+#[derive(Default)]
+struct Writer {
+    /// The last instruction first.
+    code: Vec<libc::sock_filter>,
+    /// Where answers begin that have been written, and whether for narrow arguments.
+    answers: Vec<(Answer, bool, Label)>,
+}
+
+impl Writer {
+    fn push(&mut self, instruction: libc::sock_filter) -> Label {
+        self.code.push(instruction);
+        self.code.len()
+    }
+
+    /// Instructions between the next one written and a place.
+    fn distance(&self, to: Label) -> usize {
+        self.code.len() - to
+    }
+
+    /// An instruction with `then` after it.
+    fn lead(&mut self, instruction: libc::sock_filter, then: Label) -> Label {
+        let distance = self.distance(then);
+        if distance > 0 {
+            self.push(op(JUMP, distance as u32));
+        }
+        self.push(instruction)
+    }
+
+    /// A place within reach of a conditional jump that leads to `to`.
+    fn near(&mut self, to: Label) -> Label {
+        match self.distance(to) {
+            0..=REACH => to,
+            far => self.push(op(JUMP, far as u32)),
         }
     }
-    code.extend(no);
-    code.extend(yes);
-    code
+
+    /// `test k`: where it holds, `yes`, else `no`.
+    fn branch(&mut self, test: u16, k: u32, yes: Label, no: Label) -> Label {
+        let no = self.near(no);
+        let yes = self.near(yes);
+        self.push(jump(test, k, self.distance(yes) as u8, self.distance(no) as u8))
+    }
+
+    /// An answer that depends on nothing more.
+    fn plain(&mut self, value: u32) -> Label {
+        self.answer(&Answer { alternatives: Vec::new(), otherwise: value }, false)
+    }
+
+    fn answer(&mut self, answer: &Answer, narrow: bool) -> Label {
+        let plain = answer.alternatives.is_empty();
+        let narrow = narrow && !plain;
+        let known = self.answers.iter().position(|(other, n, _)| other == answer && *n == narrow);
+        if let Some(at) = known {
+            let label = self.answers[at].2;
+            // Nearer is as short as a jump to it, and one step less to run.
+            if !plain || self.distance(label) <= REACH {
+                return label;
+            }
+        }
+        let mut label = if plain {
+            self.push(op(RETURN, answer.otherwise))
+        } else {
+            self.plain(answer.otherwise)
+        };
+        for (conditions, value) in answer.alternatives.iter().rev() {
+            let fail = label;
+            label = self.plain(*value);
+            for condition in conditions.iter().rev() {
+                label = self.test(condition, narrow, label, fail);
+            }
+        }
+        match known {
+            Some(at) => self.answers[at].2 = label,
+            None => self.answers.push((answer.clone(), narrow, label)),
+        }
+        label
+    }
+
+    /// `yes` where the condition holds, else `no`.
+    fn test(&mut self, condition: &Condition, narrow: bool, yes: Label, no: Label) -> Label {
+        use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
+        let offset = ARGS + 8 * condition.index;
+        let low = condition.value as u32;
+        let high = (condition.value >> 32) as u32;
+        let masked = condition.operator == MaskedEqual;
+
+        // The lower word decides, where the upper one is equal or says nothing.
+        let mut lower = match condition.operator {
+            Equal | MaskedEqual => self.branch(JUMP_EQUAL, low, yes, no),
+            NotEqual => self.branch(JUMP_EQUAL, low, no, yes),
+            Greater => self.branch(JUMP_GREATER, low, yes, no),
+            GreaterOrEqual => self.branch(JUMP_GREATER_OR_EQUAL, low, yes, no),
+            Less => self.branch(JUMP_GREATER_OR_EQUAL, low, no, yes),
+            LessOrEqual => self.branch(JUMP_GREATER, low, no, yes),
+        };
+        if masked {
+            lower = self.lead(op(AND, condition.mask as u32), lower);
+        }
+        lower = self.lead(op(LOAD, offset), lower);
+        if narrow {
+            return lower;
+        }
+        let mut upper = match condition.operator {
+            Equal | MaskedEqual => self.branch(JUMP_EQUAL, high, lower, no),
+            NotEqual => self.branch(JUMP_EQUAL, high, lower, yes),
+            Greater | GreaterOrEqual => {
+                let equal = self.branch(JUMP_EQUAL, high, lower, no);
+                self.branch(JUMP_GREATER, high, yes, equal)
+            }
+            Less | LessOrEqual => {
+                let equal = self.branch(JUMP_EQUAL, high, lower, yes);
+                self.branch(JUMP_GREATER, high, no, equal)
+            }
+        };
+        if masked {
+            upper = self.lead(op(AND, (condition.mask >> 32) as u32), upper);
+        }
+        self.lead(op(LOAD, offset + 4), upper)
+    }
+
+    /// A balanced search for the range of the loaded number.
+    fn search(&mut self, ranges: &[Range], narrow: bool) -> Label {
+        match ranges {
+            // There is always the range that begins at 0.
+            [] => self.plain(KILL_PROCESS),
+            [only] => self.answer(&only.answer, narrow),
+            _ => {
+                let (low, high) = ranges.split_at(ranges.len() / 2);
+                let from = high[0].from;
+                let high = self.search(high, narrow);
+                let low = self.search(low, narrow);
+                self.branch(JUMP_GREATER_OR_EQUAL, from, high, low)
+            }
+        }
+    }
+
+    fn architecture(&mut self, table: &Table, x32: Option<&Table>, default: u32) -> Label {
+        let mut label = self.search(&ranges(table, default), table.arch.narrow());
+        if table.arch == Arch::X86_64 {
+            let other = match x32 {
+                Some(x32) => self.search(&shifted(ranges(x32, default)), true),
+                None => self.plain(KILL_PROCESS),
+            };
+            label = self.branch(JUMP_GREATER_OR_EQUAL, X32_BIT, other, label);
+        }
+        self.lead(op(LOAD, NUMBER), label)
+    }
 }
 
 /// The whole program.
-pub(super) fn program(lowered: &Lowered) -> Code {
+pub(super) fn program(lowered: &Lowered) -> Vec<libc::sock_filter> {
+    let mut writer = Writer::default();
+    let x32 = lowered.tables.iter().find(|other| other.arch == Arch::X32);
+    let own = lowered.tables.iter().rev().filter(|table| table.arch != Arch::X32);
+    let bodies: Vec<(u32, Label)> = own
+        .map(|table| {
+            let x32 = x32.filter(|_| table.arch == Arch::X86_64);
+            (table.arch.audit(), writer.architecture(table, x32, lowered.default))
+        })
+        .collect();
     // An architecture that the profile doesn't name has no system calls.
-    let mut code = vec![op(RETURN, KILL_PROCESS)];
-    for table in lowered.tables.iter().rev().filter(|table| table.arch != Arch::X32) {
-        let x32 = lowered.tables.iter().find(|other| other.arch == Arch::X32);
-        let x32 = x32.filter(|_| table.arch == Arch::X86_64);
-        code =
-            branch(JUMP_EQUAL, table.arch.audit(), architecture(table, x32, lowered.default), code);
+    let mut label = writer.plain(KILL_PROCESS);
+    for (audit, body) in bodies {
+        label = writer.branch(JUMP_EQUAL, audit, body, label);
     }
-    code.insert(0, op(LOAD, ARCH));
-    code
-}
-
-fn architecture(table: &Table, x32: Option<&Table>, default: u32) -> Code {
-    let mut code = search(&ranges(table, default), table.arch.narrow());
-    if table.arch == Arch::X86_64 {
-        let other = match x32 {
-            Some(x32) => search(&shifted(ranges(x32, default)), true),
-            None => vec![op(RETURN, KILL_PROCESS)],
-        };
-        code = branch(JUMP_GREATER_OR_EQUAL, X32_BIT, other, code);
-    }
-    code.insert(0, op(LOAD, NUMBER));
-    code
+    writer.lead(op(LOAD, ARCH), label);
+    writer.code.reverse();
+    writer.code
 }
 
 /// The answer from a number on, up to the next range's.
@@ -110,86 +244,4 @@ fn ranges(table: &Table, default: u32) -> Vec<Range> {
     // Replacing an answer in place can have made it its neighbour's equal.
     ranges.dedup_by(|later, earlier| later.answer == earlier.answer);
     ranges
-}
-
-/// A balanced search for the range of the loaded number.
-fn search(ranges: &[Range], narrow: bool) -> Code {
-    match ranges {
-        [] => Code::new(),
-        [only] => answer(&only.answer, narrow),
-        _ => {
-            let (low, high) = ranges.split_at(ranges.len() / 2);
-            branch(JUMP_GREATER_OR_EQUAL, high[0].from, search(high, narrow), search(low, narrow))
-        }
-    }
-}
-
-fn answer(answer: &Answer, narrow: bool) -> Code {
-    let mut code = Code::new();
-    for (conditions, value) in &answer.alternatives {
-        code.extend(alternative(conditions, *value, narrow));
-    }
-    code.push(op(RETURN, answer.otherwise));
-    code
-}
-
-/// Returns `value` where all conditions hold, else goes on behind itself.
-fn alternative(conditions: &[Condition], value: u32, narrow: bool) -> Code {
-    // Built from its end, so that the distance to the end is known: six conditions at the most, of
-    // at most seven instructions.
-    let mut code = vec![op(RETURN, value)];
-    for condition in conditions.iter().rev() {
-        let mut piece = test(condition, code.len() as u8, narrow);
-        piece.append(&mut code);
-        code = piece;
-    }
-    code
-}
-
-/// Goes on behind itself where the condition holds, else `fail` instructions further.
-fn test(condition: &Condition, fail: u8, narrow: bool) -> Code {
-    use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
-    let low_offset = ARGS + 8 * condition.index;
-    let low = condition.value as u32;
-    let high = (condition.value >> 32) as u32;
-    let mask_low = condition.mask as u32;
-    let mask_high = (condition.mask >> 32) as u32;
-
-    // The lower word decides, where the upper one is equal or says nothing.
-    let mut lower = vec![op(LOAD, low_offset)];
-    if condition.operator == MaskedEqual {
-        lower.push(op(AND, mask_low));
-    }
-    lower.push(match condition.operator {
-        Equal | MaskedEqual => jump(JUMP_EQUAL, low, 0, fail),
-        NotEqual => jump(JUMP_EQUAL, low, fail, 0),
-        Greater => jump(JUMP_GREATER, low, 0, fail),
-        GreaterOrEqual => jump(JUMP_GREATER_OR_EQUAL, low, 0, fail),
-        Less => jump(JUMP_GREATER_OR_EQUAL, low, fail, 0),
-        LessOrEqual => jump(JUMP_GREATER, low, fail, 0),
-    });
-    if narrow {
-        return lower;
-    }
-    let holds = lower.len() as u8;
-    let fails = holds + fail;
-    let mut code = vec![op(LOAD, low_offset + 4)];
-    match condition.operator {
-        Equal => code.push(jump(JUMP_EQUAL, high, 0, fails)),
-        MaskedEqual => {
-            code.push(op(AND, mask_high));
-            code.push(jump(JUMP_EQUAL, high, 0, fails));
-        }
-        NotEqual => code.push(jump(JUMP_EQUAL, high, 0, holds)),
-        Greater | GreaterOrEqual => {
-            code.push(jump(JUMP_GREATER, high, holds + 1, 0));
-            code.push(jump(JUMP_EQUAL, high, 0, fails));
-        }
-        Less | LessOrEqual => {
-            code.push(jump(JUMP_GREATER, high, fails + 1, 0));
-            code.push(jump(JUMP_EQUAL, high, 0, holds));
-        }
-    }
-    code.extend(lower);
-    code
 }
