@@ -71,7 +71,7 @@ static int rootless_uid, rootless_gid;
 static struct controller {
 	const char *name;
 	char dir[512];
-	int procs;
+	int tasks;
 } controllers[] = { { .name = "cpuacct" }, { .name = "pids" }, { .name = "memory" } };
 /* The machine's v1 hierarchies, shown read-only in the container as the machine has them. */
 static char hierarchies[16][48];
@@ -206,8 +206,9 @@ static void make_cgroups(void)
 	char path[600];
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
 		CHECK(mkdir(controllers[i].dir, 0755));
-		snprintf(path, sizeof path, "%s/cgroup.procs", controllers[i].dir);
-		CHECK(controllers[i].procs = open(path, O_WRONLY | O_CLOEXEC));
+		/* one thread moves itself: cgroup.procs would keep all others from starting */
+		snprintf(path, sizeof path, "%s/tasks", controllers[i].dir);
+		CHECK(controllers[i].tasks = open(path, O_WRONLY | O_CLOEXEC));
 	}
 	snprintf(path, sizeof path, "%s/pids.max", controllers[1].dir);
 	put(path, "4096");
@@ -230,7 +231,7 @@ static void remove_cgroups(void)
 	read_cgroup(2, "memory.max_usage_in_bytes");
 	read_cgroup(2, "memory.oom_control");
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
-		close(controllers[i].procs);
+		close(controllers[i].tasks);
 		/* v1 counts a reaped process a moment longer */
 		for (int tries = 0; rmdir(controllers[i].dir) < 0; tries++)
 			if (errno != EBUSY || tries > 1000) fail(controllers[i].dir);
@@ -366,7 +367,7 @@ static void contain(int rootfs_tree, int maps_written, int report)
 	char byte;
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (does(CGROUP)) {
-		for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) CHECK(write(controllers[i].procs, "0", 1));
+		for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) CHECK(write(controllers[i].tasks, "0", 1));
 		if (does(CGROUPNS)) CHECK(unshare(CLONE_NEWCGROUP));
 	}
 	if (does(USER)) {

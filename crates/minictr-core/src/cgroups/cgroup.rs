@@ -7,7 +7,7 @@ use super::make::{self, Place};
 use super::member::Member;
 use super::plan::{self, CgroupSpec, Controller};
 use super::stats::Stats;
-use super::{devices, end, files, hugetlb, pids, rdma, v1, v2};
+use super::{devices, end, hugetlb, pids, rdma, v1, v2};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spec::Resources;
 
@@ -211,11 +211,11 @@ impl Cgroup {
         self.lists_devices
     }
 
-    /// Descriptors of `cgroup.procs` on v1, memory's last: the child writes `0` into each. The
+    /// Descriptors of `tasks` on v1, memory's last: the child writes `0` into each. The
     /// kernel asks for the opener's permission, not the writer's.
     #[must_use]
     pub fn attach_fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.members.iter().filter(|member| !member.v2).map(|member| member.procs.as_fd()).collect()
+        self.members.iter().filter_map(|member| member.tasks.as_ref()).map(AsFd::as_fd).collect()
     }
 
     /// Directory of the v2 cgroup, for `clone3(2)` to start the child in.
@@ -230,7 +230,7 @@ impl Cgroup {
     /// `Cgroup` where the kernel refuses.
     pub fn add_process(&self, pid: i32) -> Result<()> {
         self.members.iter().try_for_each(|member| {
-            files::put(member.procs.as_fd(), pid).context(
+            member.put(pid).context(
                 ErrorCode::Cgroup,
                 "put process into cgroup",
                 format!("`{}`", member.name),

@@ -122,7 +122,11 @@ impl Place {
     fn open_below(&self, parent: BorrowedFd<'_>) -> Result<Member, Errno> {
         let name = CString::new(self.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let directory = paths::open_entry(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
-        let procs = files::open(directory.as_fd(), "cgroup.procs", OFlag::O_WRONLY)?;
+        let tasks = if self.v2 {
+            None
+        } else {
+            Some(files::open(directory.as_fd(), "tasks", OFlag::O_WRONLY)?)
+        };
         let controllers = if self.v2 { enabled(directory.as_fd()) } else { self.offers.clone() };
         Ok(Member {
             v2: self.v2,
@@ -130,7 +134,7 @@ impl Place {
             parent: parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?,
             name: self.name.clone(),
             directory,
-            procs,
+            tasks,
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use super::plan::Controller;
 use super::{end, files};
@@ -18,8 +19,11 @@ pub(super) struct Member {
     pub(super) parent: OwnedFd,
     pub(super) name: String,
     pub(super) directory: OwnedFd,
-    /// `cgroup.procs`, open for writing: what puts itself or others in.
-    pub(super) procs: OwnedFd,
+    /// `tasks` of v1, open for writing: the child, which is one thread, puts itself in. Not
+    /// `cgroup.procs`, for which the kernel keeps every process of the machine from starting and
+    /// ending: it waits for that until each CPU has been elsewhere, 7 ms where nobody has done so
+    /// just before.
+    pub(super) tasks: Option<OwnedFd>,
 }
 
 /// Rounds in which processes that are being forked may escape a move.
@@ -32,6 +36,14 @@ impl Member {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    /// Puts a process into it, with all its threads.
+    ///
+    /// # Errors
+    /// ESRCH where it has ended, else the kernel's refusal.
+    pub(super) fn put(&self, pid: i32) -> Result<(), Errno> {
+        files::put(files::open(self.fd(), "cgroup.procs", OFlag::O_WRONLY)?.as_fd(), pid)
     }
 
     /// Puts everything that is in another hierarchy's cgroup into this one, forks in flight
@@ -50,7 +62,7 @@ impl Member {
                 return Ok(());
             }
             for pid in outside {
-                match files::put(self.procs.as_fd(), pid) {
+                match self.put(pid) {
                     // It has just ended.
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(errno),
