@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, fchmodat, fstat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 
-use super::mounts::Fault;
+use super::mounts::{Fault, is_directory};
 use super::paths;
 use crate::sys::mount::{
     self, AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
@@ -183,14 +183,14 @@ impl Masks {
     /// Those of the mount calls.
     pub fn mask(&mut self, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
         let Some(target) = existing(root, path)? else { return Ok(()) };
-        match made(&mut self.null, null_cover)?.put_on(target.as_fd()) {
-            // The target is a directory: asking beforehand would be a call more for each file.
-            Err(Errno::EINVAL) => {
-                Ok(made(&mut self.empty_directory, empty_directory_cover)?
-                    .put_on(target.as_fd())?)
-            }
-            result => Ok(result?),
-        }
+        // Asked beforehand: a clone that is found not to fit has to be taken apart again, for which
+        // the kernel waits until nobody can see it any more.
+        let cover = if is_directory(target.as_fd())? {
+            made(&mut self.empty_directory, empty_directory_cover)?
+        } else {
+            made(&mut self.null, null_cover)?
+        };
+        Ok(cover.put_on(target.as_fd())?)
     }
 }
 
