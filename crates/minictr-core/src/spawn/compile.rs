@@ -14,7 +14,7 @@ use nix::mount::MsFlags;
 use super::exec::Program;
 use super::hooks::Moment;
 use super::ids::{Caller, IdPlan};
-use super::plan::{Note, Plan, Source, Step};
+use super::plan::{Note, Object, Plan, Source, Step};
 use super::request::{IdMappingSource, LaunchRequest, MountPoints, SeccompSource};
 use super::runtime::Joined;
 use super::{files, limits, program, scheduler};
@@ -52,7 +52,7 @@ impl Builder<'_> {
         step: Step,
         code: ErrorCode,
         operation: &'static str,
-        object: impl Into<String>,
+        object: impl Into<Object>,
     ) {
         self.steps.push(step);
         self.notes.push(Note { code, operation, object: object.into() });
@@ -129,8 +129,8 @@ pub(super) fn compile(request: &LaunchRequest, host: Host<'_>) -> Result<Plan> {
         build_root(&mut builder, spec, linux, process)?;
     }
     configure_kernel(&mut builder, spec, linux, process)?;
-    give_up_privileges(&mut builder, linux, process)?;
-    become_program(&mut builder, linux, process, &program)?;
+    let filter = give_up_privileges(&mut builder, linux, process)?;
+    become_program(&mut builder, process, &program, filter)?;
 
     Ok(Plan {
         clone_flags: clone_flags(linux),
@@ -249,14 +249,14 @@ fn join_container(builder: &mut Builder<'_>, joined: &Joined, process: &Process)
     let object = format!("container `{}`", builder.request.id);
     let step =
         Step::JoinProcess { process: joined.process.as_raw_fd(), namespaces: joined.namespaces };
-    builder.push(step, ErrorCode::Namespace, "join namespaces of", object.as_str());
+    builder.push(step, ErrorCode::Namespace, "join namespaces of", object.clone());
     builder.push(
         Step::DieWithParent,
         ErrorCode::Internal,
         "set parent death signal of",
-        object.as_str(),
+        object.clone(),
     );
-    builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.as_str());
+    builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.clone());
     if builder.host.ids == IdPlan::Joined {
         builder.push(
             Step::BecomeRoot,
@@ -265,7 +265,7 @@ fn join_container(builder: &mut Builder<'_>, joined: &Joined, process: &Process)
             "root of the joined user namespace",
         );
     }
-    builder.push(Step::UseRoot, ErrorCode::RootfsUnusable, "open root of", object.as_str());
+    builder.push(Step::UseRoot, ErrorCode::RootfsUnusable, "open root of", object.clone());
     if process.terminal.unwrap_or(false) {
         let size = process.console_size.unwrap_or_default();
         let step = Step::OpenTerminal { size, bind_console: false };
@@ -348,7 +348,7 @@ fn build_root(
             Step::Mask(c_string(path.as_str(), "masked path")?),
             ErrorCode::Mount,
             "mask",
-            format!("`{path}`"),
+            Object::OfStep,
         );
     }
     for path in &linux.readonly_paths {
@@ -356,7 +356,7 @@ fn build_root(
             Step::ReadOnlyPath(c_string(path.as_str(), "read-only path")?),
             ErrorCode::Mount,
             "make read-only",
-            format!("`{path}`"),
+            Object::OfStep,
         );
     }
     if root.readonly {
@@ -454,7 +454,7 @@ fn configure_kernel(
             Step::Hostname(name.clone()),
             ErrorCode::Namespace,
             "set host name",
-            format!("`{name}`"),
+            Object::OfStep,
         );
     }
     if let Some(name) = &spec.domainname {
@@ -462,7 +462,7 @@ fn configure_kernel(
             Step::Domainname(name.clone()),
             ErrorCode::Namespace,
             "set domain name",
-            format!("`{name}`"),
+            Object::OfStep,
         );
     }
     if is_new(linux, NamespaceKind::Network) {
@@ -509,7 +509,12 @@ fn configure_kernel(
 }
 
 /// Identity: from the container's root with all capabilities to the container's user with few.
-fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Process) -> Result<()> {
+/// Returns the filter that is still to be loaded.
+fn give_up_privileges(
+    builder: &mut Builder<'_>,
+    linux: &Linux,
+    process: &Process,
+) -> Result<Option<Rc<seccomp::Program>>> {
     // Before the ids change: the keyring's quota is charged to the container's root, not to one
     // user after the other. Only the built-in filters deny every call that reaches a key.
     let tolerate_quota = builder.request.seccomp != SeccompSource::Spec;
@@ -546,15 +551,10 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
         None => CapabilitySets::default(),
     };
     let no_new_privileges = process.no_new_privileges.unwrap_or(false);
-    let filter = filter(builder, linux, &sets)?;
-    if !no_new_privileges && let Some(filter) = &filter {
+    let mut filter = filter(builder, linux, &sets)?;
+    if !no_new_privileges && let Some(filter) = filter.take() {
         // Without no_new_privs a filter needs CAP_SYS_ADMIN, which goes below.
-        builder.push(
-            Step::Seccomp(Rc::clone(filter)),
-            ErrorCode::Seccomp,
-            "load",
-            "seccomp filter",
-        );
+        builder.push(Step::Seccomp(filter), ErrorCode::Seccomp, "load", "seccomp filter");
     }
     // Needs CAP_SETPCAP, so it comes before the other sets shrink.
     let all = capabilities::last_cap_mask();
@@ -608,7 +608,7 @@ fn give_up_privileges(builder: &mut Builder<'_>, linux: &Linux, process: &Proces
         "the container",
     );
     builder.push(Step::CheckParent, ErrorCode::Internal, "check", "the parent");
-    Ok(())
+    Ok(filter)
 }
 
 fn filter(
@@ -629,9 +629,9 @@ fn filter(
 /// Identity: the container's user. What is left is the program's surroundings.
 fn become_program(
     builder: &mut Builder<'_>,
-    linux: &Linux,
     process: &Process,
     program: &Program,
+    filter: Option<Rc<seccomp::Program>>,
 ) -> Result<()> {
     // A session of its own: the caller's terminal, where it is a standard stream, can't be pushed
     // input into (TIOCSTI) by a process of another session.
@@ -649,8 +649,7 @@ fn become_program(
     );
     builder.push(Step::CloseFrom(3 + preserved), ErrorCode::Internal, "close", "other descriptors");
     for limit in limits::compile(&process.rlimits)? {
-        let object = limit.object.clone();
-        builder.push(Step::Limit(limit), ErrorCode::Security, "set limit", object);
+        builder.push(Step::Limit(limit), ErrorCode::Security, "set limit", Object::OfStep);
     }
     if let Some(mask) = process.user.umask {
         builder.push(Step::Umask(mask), ErrorCode::Internal, "set", "umask");
@@ -663,7 +662,7 @@ fn become_program(
         Step::Chdir(c_string(cwd, "working directory")?),
         ErrorCode::InvalidArgument,
         "enter working directory",
-        format!("`{cwd}`"),
+        Object::OfStep,
     );
     let container = format!("container `{}`", builder.request.id);
     if builder.request.runtime.outlives {
@@ -671,7 +670,7 @@ fn become_program(
             Step::OutliveParent,
             ErrorCode::Internal,
             "clear parent death signal of",
-            container.as_str(),
+            container.clone(),
         );
     }
     if let Some(gate) = builder.request.runtime.gate.clone() {
@@ -685,14 +684,8 @@ fn become_program(
     }
     container_hooks(builder, Moment::StartContainer);
     // Last but for the program itself: everything before needs calls that it may deny.
-    if process.no_new_privileges.unwrap_or(false) {
-        let sets = match &process.capabilities {
-            Some(capabilities) => CapabilitySets::from_spec(capabilities)?,
-            None => CapabilitySets::default(),
-        };
-        if let Some(filter) = filter(builder, linux, &sets)? {
-            builder.push(Step::Seccomp(filter), ErrorCode::Seccomp, "load", "seccomp filter");
-        }
+    if let Some(filter) = filter {
+        builder.push(Step::Seccomp(filter), ErrorCode::Seccomp, "load", "seccomp filter");
     }
     builder.push(
         Step::Execute,

@@ -1,12 +1,13 @@
 //! Mounts and devices of a spec, compiled.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 
 use nix::sys::stat::{SFlag, makedev};
 
 use super::compile::{Builder, c_string};
 use super::ids::{IdPlan, MapLines};
-use super::plan::{Source, Step};
+use super::plan::{Object, Source, Step};
 use super::request::{IdMappingSource, MountPoints};
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::masks::DevicePlan;
@@ -26,10 +27,15 @@ const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
 ];
 
 /// A destination as it is compared with others: absolute, without doubled or trailing slashes.
-fn normal(path: &str) -> String {
-    let parts: Vec<&str> =
-        path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    format!("/{}", parts.join("/"))
+fn normal(path: &str) -> Cow<'_, str> {
+    let superfluous = |part: &str| part.is_empty() || part == ".";
+    match path.strip_prefix('/') {
+        Some(rest) if !rest.split('/').any(superfluous) => path.into(),
+        _ => {
+            let parts: Vec<&str> = path.split('/').filter(|part| !superfluous(part)).collect();
+            format!("/{}", parts.join("/")).into()
+        }
+    }
 }
 
 fn is_below(path: &str, directory: &str) -> bool {
@@ -47,7 +53,7 @@ fn is_bind(mount: &Mount) -> bool {
 pub(super) fn compile_mounts(
     builder: &mut Builder<'_>,
     spec: &Spec,
-) -> Result<Vec<(Step, String)>> {
+) -> Result<Vec<(Step, Object)>> {
     let mut steps = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
@@ -58,13 +64,13 @@ pub(super) fn compile_mounts(
                 Error::invalid("mount on", format!("`{destination}`: a bind mount without source"))
             })?;
             let object = format!("`{source}` on `{destination}`");
-            (bind(builder, mount, source, &options)?, object)
+            (bind(builder, mount, source, &options)?, object.into())
         } else if matches!(kind, "cgroup" | "cgroup2") {
             let action = MountAction::Cgroups {
                 hierarchies: builder.host.cgroup_mounts.to_vec(),
                 flags: options.mount_flags(),
             };
-            (action, format!("{kind} on `{destination}`"))
+            (action, Object::OfStep)
         } else {
             let options = without_unmapped_gid(kind, options, &builder.host.ids);
             let source = mount.source.as_deref().unwrap_or(kind);
@@ -73,12 +79,12 @@ pub(super) fn compile_mounts(
                 c_string(source, "mount source")?,
                 &options,
             );
-            (action, format!("{kind} on `{destination}`"))
+            (action, Object::OfStep)
         };
         let plan = MountPlan {
             ordinary_directory: matches!(kind, "proc" | "sysfs"),
             create: creates_mount_point(builder, &spec.mounts[..index], &destination),
-            destination: c_string(destination, "mount destination")?,
+            destination: c_string(&*destination, "mount destination")?,
             action,
         };
         steps.push((Step::Mount(plan), object));
@@ -124,7 +130,7 @@ pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<Mou
             (true, Some(source)) => PointKind::LikePath(builder.host_path(source, "mount source")?),
             _ => PointKind::Directory,
         };
-        points.push(MountPoint { path: c_string(destination, "mount destination")?, kind });
+        points.push(MountPoint { path: c_string(&*destination, "mount destination")?, kind });
     }
     Ok(points)
 }
@@ -188,7 +194,7 @@ pub(super) fn compile_devices(builder: &mut Builder<'_>, linux: &Linux) -> Resul
         let path = format!("/dev/{name}");
         if !listed(&path) {
             let plan = device(builder, &path, SFlag::S_IFCHR, makedev(*major, *minor), None)?;
-            builder.push(Step::Device(plan), ErrorCode::Device, "make device", format!("`{path}`"));
+            builder.push(Step::Device(plan), ErrorCode::Device, "make device", Object::OfStep);
         }
     }
     for spec in &linux.devices {
@@ -208,7 +214,7 @@ pub(super) fn compile_devices(builder: &mut Builder<'_>, linux: &Linux) -> Resul
         };
         let path = normal(&spec.path);
         let plan = device(builder, &path, kind, rdev, Some(spec))?;
-        builder.push(Step::Device(plan), ErrorCode::Device, "make device", format!("`{path}`"));
+        builder.push(Step::Device(plan), ErrorCode::Device, "make device", Object::OfStep);
     }
     Ok(())
 }

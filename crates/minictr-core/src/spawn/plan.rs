@@ -19,7 +19,7 @@ use super::ids::IdPlan;
 use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
 use crate::rootfs::masks::DevicePlan;
-use crate::rootfs::mounts::{Fault, MountPlan, PART_SOURCE, PART_TARGET};
+use crate::rootfs::mounts::{Fault, MountAction, MountPlan, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
 use crate::seccomp;
 use crate::spec::{ConsoleSize, Hook, NamespaceKind};
@@ -84,6 +84,31 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// What it is about, for [`Object::OfStep`].
+    fn object(&self) -> String {
+        match self {
+            Self::Mask(path) | Self::ReadOnlyPath(path) | Self::Chdir(path) => {
+                format!("`{}`", path.to_string_lossy())
+            }
+            Self::Device(device) => {
+                let directory = device.directory.to_string_lossy();
+                let name = device.name.to_string_lossy();
+                format!("`{}/{name}`", directory.trim_end_matches('/'))
+            }
+            Self::Mount(plan) => {
+                let kind = match &plan.action {
+                    MountAction::New { fs_type, .. } => fs_type.to_string_lossy(),
+                    MountAction::Cgroups { .. } => "cgroup".into(),
+                    MountAction::Bind { .. } => "bind".into(),
+                };
+                format!("{kind} on `{}`", plan.destination.to_string_lossy())
+            }
+            Self::Hostname(name) | Self::Domainname(name) => format!("`{name}`"),
+            Self::Limit(limit) => limit.object.clone(),
+            _ => self.name().to_owned(),
+        }
+    }
+
     /// The step's name in `docs/concepts/startup.md` and in the message of a start that hangs.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -147,7 +172,39 @@ impl Step {
 pub(super) struct Note {
     pub(super) code: ErrorCode,
     pub(super) operation: &'static str,
-    pub(super) object: String,
+    pub(super) object: Object,
+}
+
+/// What a step was about, as in a message. Nearly every plan is carried out, so that what the step
+/// itself knows is put into words only where it failed.
+#[derive(Debug)]
+pub(super) enum Object {
+    Fixed(&'static str),
+    Text(String),
+    /// The path, device or mount of the step.
+    OfStep,
+}
+
+impl From<&'static str> for Object {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text)
+    }
+}
+
+impl From<String> for Object {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Object {
+    fn of(&self, step: &Step) -> String {
+        match self {
+            Self::Fixed(text) => (*text).to_owned(),
+            Self::Text(text) => text.clone(),
+            Self::OfStep => step.object(),
+        }
+    }
 }
 
 /// A path to open with the parent's privileges before the clone.
@@ -181,7 +238,7 @@ pub(super) struct Plan {
     pub(super) sources: Vec<Source>,
     /// Set by the parent on the child, which may lack the privilege for a raise.
     pub(super) oom_score_adj: Option<i32>,
-    /// Filled in once the cgroup is made: descriptors of `cgroup.procs`, memory's last.
+    /// Filled in once the cgroup is made: descriptors of `tasks`, memory's last.
     pub(super) cgroup_procs: Vec<RawFd>,
     /// Filled in by the parent: pipes among the program's standard streams.
     pub(super) pipes: Vec<RawFd>,
@@ -221,16 +278,15 @@ impl Plan {
             return Error::new(ErrorCode::Internal, "start container:", "unknown step")
                 .errno(fault.errno);
         };
-        let (operation, object) = match (fault.part, &self.steps[step]) {
-            (PART_SOURCE, Step::AttachRoot(_)) => ("open rootfs", note.object.clone()),
-            (PART_SOURCE, _) => ("open source of", note.object.clone()),
-            (PART_TARGET, Step::Mount(_)) => ("make mount point of", note.object.clone()),
-            (PART_OVERLAY, _) => ("mount overlay on rootfs", note.object.clone()),
-            (PART_SKELETON, _) => {
-                ("make missing mount points in a private layer over rootfs", note.object.clone())
-            }
-            _ => (note.operation, note.object.clone()),
+        let operation = match (fault.part, &self.steps[step]) {
+            (PART_SOURCE, Step::AttachRoot(_)) => "open rootfs",
+            (PART_SOURCE, _) => "open source of",
+            (PART_TARGET, Step::Mount(_)) => "make mount point of",
+            (PART_OVERLAY, _) => "mount overlay on rootfs",
+            (PART_SKELETON, _) => "make missing mount points in a private layer over rootfs",
+            _ => note.operation,
         };
+        let object = note.object.of(&self.steps[step]);
         let code = match (fault.part, &self.steps[step]) {
             (PART_SOURCE, Step::AttachRoot(_)) => ErrorCode::RootfsUnusable,
             _ => note.code,

@@ -125,18 +125,36 @@ pub(super) fn send_descriptor(
     sendmsg::<()>(sync.as_raw_fd(), &data, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
+/// Room for any message: used again for each, since most are a few bytes long.
+#[derive(Debug)]
+pub(super) struct Buffer(Box<[u8]>);
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self(vec![0; MAX_MESSAGE].into_boxed_slice())
+    }
+}
+
 /// Parent: the next message, without blocking; `None` while there is none.
-pub(super) fn receive(sync: BorrowedFd<'_>) -> Result<Option<Report>, Errno> {
-    let mut buffer = vec![0u8; MAX_MESSAGE];
+pub(super) fn receive(
+    sync: BorrowedFd<'_>,
+    Buffer(buffer): &mut Buffer,
+) -> Result<Option<Report>, Errno> {
+    match take(sync, buffer) {
+        // The child ended with a word of ours unread. Said once; what it said comes after it.
+        Err(Errno::ECONNRESET) => take(sync, buffer),
+        taken => taken,
+    }
+}
+
+fn take(sync: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<Report>, Errno> {
     let mut space = nix::cmsg_space!([i32; 1]);
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let (count, descriptor) = {
-        let mut data = [IoSliceMut::new(&mut buffer)];
+        let mut data = [IoSliceMut::new(buffer)];
         let message = match recvmsg::<()>(sync.as_raw_fd(), &mut data, Some(&mut space), flags) {
             Ok(message) => message,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-            // The child ended with a word of ours unread. Said once; what it said comes after it.
-            Err(Errno::ECONNRESET) => return receive(sync),
             Err(errno) => return Err(errno),
         };
         let mut descriptor = None;

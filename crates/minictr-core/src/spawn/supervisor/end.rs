@@ -10,7 +10,12 @@ use crate::sys::process;
 
 impl Supervisor {
     /// A launch has ended: its caller is told once nothing is left of it.
-    pub(super) fn over(&mut self, slot: usize, mut launch: Launch, result: process::WaitResult) {
+    pub(super) fn over(
+        &mut self,
+        slot: usize,
+        mut launch: Box<Launch>,
+        result: process::WaitResult,
+    ) {
         let step = self.progress.get(slot).map_or(0, |step| step.load(Ordering::Relaxed));
         if let Some(child) = launch.child.take() {
             // The caller has a copy.

@@ -29,6 +29,7 @@ use super::ids::{self, Caller, IdPlan, Ranges};
 use super::launch::Launch;
 use super::ledger::Ledger;
 use super::prepare::IdmapNamespaces;
+use super::report;
 use super::request::LaunchRequest;
 use super::validate;
 use super::watch::{Kind, Watch};
@@ -62,12 +63,15 @@ pub struct Supervisor {
     hierarchies: Option<Hierarchies>,
     cgroup_mounts: Vec<CgroupMount>,
     progress: SharedCounters,
-    launches: Vec<Option<Launch>>,
+    /// Each in a place of its own: they are large, and move between this list and what is being
+    /// done to them.
+    launches: Vec<Option<Box<Launch>>>,
     index: HashMap<LaunchId, usize>,
     ledger: Option<Box<dyn Ledger>>,
     state_directory: PathBuf,
     null: OwnedFd,
     emitted: Vec<Emitted>,
+    reports: report::Buffer,
     may_block: bool,
 }
 
@@ -142,6 +146,7 @@ impl Supervisor {
             state_directory,
             null: null.into(),
             emitted: Vec::new(),
+            reports: report::Buffer::default(),
             may_block: false,
         })
     }
@@ -199,7 +204,7 @@ impl Supervisor {
                 ));
             }
         };
-        let mut launch = Launch::new(id, request, plan, fds, range, begun);
+        let mut launch = Box::new(Launch::new(id, request, plan, fds, range, begun));
         match self.open_sources(&mut launch) {
             Ok(true) => match self.clone_child(slot, &mut launch) {
                 Ok(()) => {}
@@ -244,7 +249,7 @@ impl Supervisor {
     /// `WrongState` once it has ended.
     pub fn kill(&mut self, id: LaunchId, signal: i32, whole_container: bool) -> Result<()> {
         let slot = self.index.get(&id).copied();
-        let launch = slot.and_then(|slot| self.launches[slot].as_mut()).ok_or_else(ended)?;
+        let launch = slot.and_then(|slot| self.launches[slot].as_deref_mut()).ok_or_else(ended)?;
         if whole_container {
             launch.kill_whole();
             return Ok(());
@@ -313,7 +318,7 @@ impl Supervisor {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let next = self.launches.iter().flatten().filter_map(Launch::next_deadline).min();
+        let next = self.launches.iter().flatten().filter_map(|launch| launch.next_deadline()).min();
         match next {
             None => EpollTimeout::NONE,
             Some(at) => {

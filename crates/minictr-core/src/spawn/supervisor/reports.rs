@@ -20,7 +20,7 @@ impl Supervisor {
         loop {
             let Some(launch) = self.launches.get_mut(slot).and_then(Option::as_mut) else { return };
             let Some(sync) = &launch.sync else { return };
-            match report::receive(sync.as_fd()) {
+            match report::receive(sync.as_fd(), &mut self.reports) {
                 Ok(None) => return,
                 Ok(Some(Report::Fault { step, fault })) if launch.phase == Phase::Opening => {
                     let source = launch.plan.sources.get(step);
