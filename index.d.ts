@@ -24,11 +24,13 @@ export declare class BindingRootfs {
 /** The containers of one JavaScript environment. */
 export declare class BindingSession {
   /**
-   * Makes a session whose events go to `onEvent`: the launch, what happened (`started`,
-   * `failed`, `exited`, `stats`, `done`, `requestFailed`), the event as JSON, and for `started` the pty's
-   * master or -1. `helper` is the path of the executable `minictr-oci`.
+   * Makes a session whose events go to `onEvent`: the launch, what happened, and at a start the
+   * pty's master or -1. What happened is the process id for a start, numbers for an end (exit
+   * status and signal or -1, whether it timed out, whether its CPU time was used up, whether it
+   * ran out of memory, microseconds in all, in user mode, in the kernel, most bytes of memory),
+   * else the event as JSON. `helper` is the path of the executable `minictr-oci`.
    */
-  constructor(helper: string, onEvent: (launch: number, kind: string, payload: string, fd: number) => void)
+  constructor(helper: string, onEvent: (launch: number, news: number | number[] | string, fd: number) => void)
   /**
    * Starts a container. `request` is a launch request as JSON, whose `stdio` and `preserveFds`
    * count the descriptors in the order given here, those of -1 left out. `stdio` holds a

@@ -58,15 +58,35 @@ let keepAlive: NodeJS.Timeout | undefined;
 
 function theSession(): BindingSession {
   if (session === undefined) {
-    session = new addon.BindingSession(helperPath, (launch, _kind, payload, fd) => {
+    session = new addon.BindingSession(helperPath, (launch, news, fd) => {
       const handler = handlers.get(launch);
       if (handler === undefined) return;
-      const event = JSON.parse(payload) as NativeEvent;
+      const event = eventOf(launch, news);
       if (event.kind === 'exited' || event.kind === 'failed') forget(launch);
       handler(event, fd);
     });
   }
   return session;
+}
+
+/** An event of the binding's; `index.d.ts` documents its forms. */
+function eventOf(launch: number, news: number | number[] | string): NativeEvent {
+  if (typeof news === 'number') return { kind: 'started', launch, pid: news };
+  if (typeof news === 'string') return JSON.parse(news) as NativeEvent;
+  const number = (index: number): number => news[index] ?? 0;
+  const orNull = (value: number): number | null => (value < 0 ? null : value);
+  const exit = {
+    code: orNull(number(0)),
+    signal: orNull(number(1)),
+    timedOut: number(2) === 1,
+    cpuTimeExceeded: number(3) === 1,
+    oomKilled: number(4) === 1,
+    durationUs: number(5),
+    cpuUserUs: number(6),
+    cpuSystemUs: number(7),
+    peakMemoryBytes: number(8),
+  };
+  return { kind: 'exited', launch, exit };
 }
 
 function forget(launch: number): void {

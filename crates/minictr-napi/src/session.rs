@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use minictr_core::error::{Context, Error, ErrorCode};
+use minictr_core::spawn::Exit;
 use minictr_core::sys;
-use napi::bindgen_prelude::{FnArgs, Function};
+use napi::bindgen_prelude::{Either3, FnArgs, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Status};
 use napi_derive::napi;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::failure::exception;
-use crate::hub::{Listener, hub};
+use crate::hub::{Listener, News, hub};
 
 /// A descriptor of `launch`: nothing but `/dev/null`.
 const NULL: i32 = -1;
@@ -40,27 +41,44 @@ pub struct BindingLaunch {
     pub stderr: i32,
 }
 
+/// Arguments of JavaScript's function.
+type Call = FnArgs<(f64, Either3<f64, Vec<f64>, String>, i32)>;
+
 struct Told {
     launch: f64,
-    kind: &'static str,
-    payload: String,
+    news: News,
     fd: i32,
+}
+
+/// An [`Exit`] in numbers: status and signal (-1 where there is none), three answers of 0 or 1, then
+/// duration, both CPU times and memory.
+fn numbers(exit: &Exit) -> Vec<f64> {
+    let or_none = |value: Option<i32>| f64::from(value.unwrap_or(-1));
+    vec![
+        or_none(exit.code),
+        or_none(exit.signal),
+        f64::from(u8::from(exit.timed_out)),
+        f64::from(u8::from(exit.cpu_time_exceeded)),
+        f64::from(u8::from(exit.oom_killed)),
+        exit.duration_us as f64,
+        exit.cpu_user_us as f64,
+        exit.cpu_system_us as f64,
+        exit.peak_memory_bytes as f64,
+    ]
 }
 
 #[napi]
 impl BindingSession {
-    /// Makes a session whose events go to `onEvent`: the launch, what happened (`started`,
-    /// `failed`, `exited`, `stats`, `done`, `requestFailed`), the event as JSON, and for `started` the pty's
-    /// master or -1. `helper` is the path of the executable `minictr-oci`.
+    /// Makes a session whose events go to `onEvent`: the launch, what happened, and at a start the
+    /// pty's master or -1. What happened is the process id for a start, numbers for an end (exit
+    /// status and signal or -1, whether it timed out, whether its CPU time was used up, whether it
+    /// ran out of memory, microseconds in all, in user mode, in the kernel, most bytes of memory),
+    /// else the event as JSON. `helper` is the path of the executable `minictr-oci`.
     #[napi(
         constructor,
-        ts_args_type = "helper: string, onEvent: (launch: number, kind: string, payload: string, fd: number) => void"
+        ts_args_type = "helper: string, onEvent: (launch: number, news: number | number[] | string, fd: number) => void"
     )]
-    pub fn new(
-        env: Env,
-        helper: String,
-        on_event: Function<'_, FnArgs<(f64, String, String, i32)>, ()>,
-    ) -> napi::Result<Self> {
+    pub fn new(env: Env, helper: String, on_event: Function<'_, Call, ()>) -> napi::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         hub().map_err(|error| exception(&error))?.set_helper(helper.into());
         // Weak: TypeScript holds the event loop while containers are attached, nothing else does.
@@ -69,11 +87,16 @@ impl BindingSession {
             .weak::<true>()
             .callee_handled::<false>()
             .build_callback(|context| {
-                let Told { launch, kind, payload, fd } = context.value;
-                Ok(FnArgs::from((launch, kind.to_owned(), payload, fd)))
+                let Told { launch, news, fd } = context.value;
+                let news = match news {
+                    News::Started(pid) => Either3::A(f64::from(pid)),
+                    News::Exited(exit) => Either3::B(numbers(&exit)),
+                    News::Other(json) => Either3::C(json),
+                };
+                Ok(FnArgs::from((launch, news, fd)))
             })?;
-        let listener: Listener = Arc::new(move |launch, kind, payload, fd| {
-            let told = Told { launch: launch as f64, kind, payload, fd };
+        let listener: Listener = Arc::new(move |launch, news, fd| {
+            let told = Told { launch: launch as f64, news, fd };
             // An environment that is going away takes no calls: its containers are ended by the
             // hook below.
             let status: Status = function.call(told, ThreadsafeFunctionCallMode::NonBlocking);
