@@ -109,20 +109,21 @@ async function measure(uid, folder) {
   );
 
   const hosts = {};
-  const startHost = (name, heapMb, how) => {
+  const startHost = (name, { objects, buffers }, how) => {
     const node = [
       process.execPath,
       '--expose-gc',
       '--max-old-space-size=4096',
       join(folder, 'host.mjs'),
-      String(heapMb),
+      String(objects),
+      String(buffers),
       pathToFileURL(library).href,
     ];
     hosts[name] = new Host(asUser(uid, node, how), environment);
     return hosts[name].ready;
   };
-  for (const [name, heapMb] of Object.entries(HEAPS)) await startHost(name, heapMb);
-  await startHost('without unified', 0, { without: true });
+  for (const [name, heap] of Object.entries(HEAPS)) await startHost(name, heap);
+  await startHost('without unified', HEAPS.empty, { without: true });
 
   const results = new Map(
     chosen.map((row) => [row.id, { row, took: [], blocked: [], active: [] }]),

@@ -3,20 +3,24 @@
  * that took. Each heap size is a process of its own that lives as long as the bench, so that rounds
  * of all rows can be interleaved.
  *
- * usage: node host.mjs HEAP_MB LIBRARY (with an IPC channel)
+ * usage: node host.mjs OBJECTS_MB BUFFERS_MB LIBRARY (with an IPC channel)
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [heapMb, library] = process.argv.slice(2);
+const [objectsMb, buffersMb, library] = process.argv.slice(2);
 
 /** Ballast on the JavaScript heap: small objects, as programs have them, in some 250 KB pages of V8's. */
 const ballast = [];
 const empty = process.memoryUsage().heapUsed;
-while (process.memoryUsage().heapUsed - empty < Number(heapMb) * 1e6) {
+while (process.memoryUsage().heapUsed - empty < Number(objectsMb) * 1e6) {
   ballast.push(Array.from({ length: 10_000 }, (_, id) => ({ id, name: `n${id}`, third: id / 3 })));
+}
+/** And outside it, where files, images and answers of servers are. */
+for (let kib = 0; kib < Number(buffersMb) * 1000; kib += 250) {
+  ballast.push(Buffer.alloc(250_000, 1));
 }
 
 /** @type {Promise<{ run: Function }> | undefined} */
