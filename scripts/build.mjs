@@ -202,14 +202,17 @@ export async function buildTypeScript() {
       };
       // The command line has its own copy of what it needs of the library, in a CommonJS file: that
       // is 6 of the 19 ms that `minictr run` takes beyond `node` itself when it is two ES modules.
-      for (const [input, format, extension] of [
-        [{ index: 'build/ts/index.js' }, 'esm', 'js'],
-        [{ cli: 'build/ts/cli/main.js' }, 'cjs', 'cjs'],
+      // Without comments and white space it takes Node.js another millisecond less to read.
+      const dense = { compress: false, mangle: false, codegen: { removeWhitespace: true } };
+      for (const [input, format, extension, minify] of [
+        [{ index: 'build/ts/index.js' }, 'esm', 'js', false],
+        [{ cli: 'build/ts/cli/main.js' }, 'cjs', 'cjs', dense],
       ]) {
         const bundle = await rolldown({ ...settings, input });
         await bundle.write({
           dir: join(root, 'dist'),
           format,
+          minify,
           strict: true,
           entryFileNames: `[name].${extension}`,
           chunkFileNames: `[name]-[hash].${extension}`,

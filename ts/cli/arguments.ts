@@ -4,8 +4,8 @@
  * `minictr run -itm512m --env A=B app -x` is three things: options, written in any of the ways that
  * people know from other programs; the command; and all that follows it, which is the command's own
  * business. Parsers that look at the whole line take `-x` for an option of ours, and read `-m512m` as
- * `-m -5 -1 -2 -m`. So the line is cut here, by a table of options, and what goes on to the parser
- * is in its plainest form: `--interactive=true --tty=true --memory=512m --env=A=B`.
+ * `-m -5 -1 -2 -m`. So the line is cut here, by a table of options, and what goes on is
+ * in its plainest form: `--interactive=true --tty=true --memory=512m --env=A=B`.
  */
 import { UsageError } from './usage-error.js';
 import { closest } from './closest.js';

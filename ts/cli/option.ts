@@ -2,11 +2,8 @@
  * What an option of a command is, and how a line's options are read.
  *
  * A command's options stand in one table (`options.ts`). Everything about them comes from there: the
- * cut of a command line, the parser's settings, what a value means, help and, later, every page that
- * describes them.
+ * cut of a command line, what a value means, help and, later, every page that describes them.
  */
-import parser from 'yargs-parser';
-
 import type { OptionShape } from './arguments.js';
 import { UsageError, ValueError } from './usage-error.js';
 
@@ -63,21 +60,6 @@ export function text(written: string): string {
   return written;
 }
 
-/** Stands before each value on its way through the parser. */
-const GUARD = ':';
-
-/** Settings that make the parser take every value as it is written. */
-const AS_WRITTEN = {
-  'boolean-negation': false,
-  'camel-case-expansion': false,
-  'dot-notation': false,
-  'duplicate-arguments-array': true,
-  'greedy-arrays': false,
-  'parse-numbers': false,
-  'parse-positional-numbers': false,
-  'short-option-groups': false,
-};
-
 /**
  * Reads options in their plain form, `--NAME=VALUE`, into a draft; in the table's order, whatever
  * their order on the line.
@@ -89,18 +71,20 @@ export function readOptions<Draft>(
   table: readonly Option<Draft>[],
   draft: Draft,
 ): void {
-  const names = table.map(({ name }) => name);
-  // The parser takes quotation marks off a value that begins and ends with them. The shell has done
-  // that already; so no value begins with its first character here.
-  const guarded = words.map((word) => word.replace('=', `=${GUARD}`));
-  const parsed = parser(guarded, { string: names, configuration: AS_WRITTEN });
+  const given = new Map<string, string[]>();
+  for (const word of words) {
+    const equals = word.indexOf('=');
+    const name = word.slice('--'.length, equals);
+    const value = word.slice(equals + 1);
+    const before = given.get(name);
+    if (before === undefined) given.set(name, [value]);
+    else before.push(value);
+  }
   for (const option of table) {
-    const given: unknown = parsed[option.name];
-    if (given === undefined) continue;
-    const values = (Array.isArray(given) ? given : [given]) as string[];
+    const values = given.get(option.name) ?? [];
     for (const written of option.kind === 'list' ? values : values.slice(-1)) {
       try {
-        option.set(draft, written.slice(GUARD.length));
+        option.set(draft, written);
       } catch (thrown) {
         if (!(thrown instanceof ValueError)) throw thrown;
         throw new UsageError(`--${option.name}`, thrown.message, thrown.hint);
