@@ -24,7 +24,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { build } from './build.mjs';
-import { Failure, lines, main, progress, root } from './support/command.mjs';
+import { Failure, lines, main, output, progress, root } from './support/command.mjs';
 import { needCompiler, needNodeModules, needRust, wantPackages } from './support/prerequisites.mjs';
 import { withTestUser } from './support/test-user.mjs';
 
@@ -41,6 +41,13 @@ const PACKAGES = {
   zsh: '/usr/bin/zsh',
   fish: '/usr/bin/fish',
   mandoc: '/usr/bin/mandoc',
+  podman: '/usr/bin/podman',
+  conmon: '/usr/bin/conmon',
+  buildah: '/usr/bin/buildah',
+  containerd: '/usr/bin/containerd',
+  'docker.io': '/usr/sbin/dockerd',
+  // Any Go will do, wherever it is.
+  ...(output('go', ['version']) === undefined && { 'golang-go': '/usr/bin/go' }),
 };
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -185,7 +192,7 @@ async function runNodeTests(files, who) {
 }
 
 /** Whether a test file makes sense only once, as whoever runs the whole. */
-const runsOnce = (file) => /\/__test__\/(house|types)\//.test(file);
+const runsOnce = (file) => /\/__test__\/(house|types|oci)\//.test(file);
 
 await main(async (args) => {
   const only = ['rust', 'node'].includes(args[0]) ? args.shift() : undefined;

@@ -95,6 +95,13 @@ const FEATURES = {
   'c-compiler': () => installed('cc'),
   setfattr: () => installed('setfattr') && installed('getfattr'),
   'mkfs.xfs': () => installed('mkfs.xfs'),
+  go: () => installed('go'),
+  runc: () => installed('runc'),
+  crun: () => installed('crun'),
+  podman: () => installed('podman'),
+  buildah: () => installed('buildah'),
+  containerd: () => installed('containerd') && installed('ctr'),
+  dockerd: () => installed('dockerd') && installed('docker'),
   'overlay-filesystem': () => readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n'),
 } satisfies Record<string, () => boolean>;
 

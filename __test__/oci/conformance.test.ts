@@ -1,0 +1,63 @@
+/**
+ * The validation programs of the OCI runtime-tools against `minictr-oci`, and on the same machine in
+ * the same run against Debian's runc and crun: whatever either passes, ours passes.
+ *
+ * Programs that fail for all of them are listed in docs/concepts/conformance.md with the reason.
+ */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { join } from 'node:path';
+
+import { lacks } from '../support/host.js';
+import { watchForLeaks } from '../support/leaks.js';
+import { repository } from '../support/probe.js';
+import { buildPrograms, programNames, validate } from './support/conformance.js';
+
+watchForLeaks();
+
+/** crun refuses hybrid cgroups: it gets a mount namespace in which the cgroup2 mount is gone. */
+const WITHOUT_UNIFIED = [
+  'unshare',
+  '--mount',
+  '--propagation',
+  'private',
+  'sh',
+  '-c',
+  'if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec "$@"',
+  'sh',
+];
+
+const OURS = join(repository, 'native/minictr-oci');
+
+describe('runtime-tools', { skip: lacks('root', 'go', 'runc', 'crun'), concurrency: 2 }, () => {
+  let folder = '';
+  before(() => {
+    folder = buildPrograms();
+  });
+
+  test('every claim that holds of runc or of crun holds of minictr-oci', async (t) => {
+    const names = programNames(folder);
+    assert.ok(names.length > 50, `${names.length} programs`);
+    for (const name of names) {
+      await t.test(name, async () => {
+        const [ours, runc, crun] = await Promise.all([
+          validate(folder, name, OURS),
+          validate(folder, name, 'runc'),
+          validate(folder, name, 'crun', WITHOUT_UNIFIED),
+        ]);
+        const wanted = runc.completed || crun.completed;
+        assert.ok(ours.completed || !wanted, `it ended early:\n${ours.output}`);
+        const missing = [...runc.passed.keys(), ...crun.passed.keys()].filter(
+          (claim) =>
+            !ours.passed.has(claim) || (ours.failed.has(claim) && !failsFor(claim, runc, crun)),
+        );
+        assert.deepEqual([...new Set(missing)], [], ours.output);
+      });
+    }
+  });
+});
+
+/** Whether a claim, which is made several times, fails at some time for each of the others. */
+function failsFor(claim: string, ...others: Array<{ failed: Map<string, number> }>): boolean {
+  return others.every(({ failed }) => failed.has(claim));
+}
