@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { newBusybox } from '../../support/busybox.js';
 import { repository } from '../../support/probe.js';
-import { newFolder } from '../../support/scratch.js';
+import { newFolder, scratch } from '../../support/scratch.js';
 
 /** The runtime that engines are told to use. */
 export const runtime = join(repository, 'native/minictr-oci');
@@ -29,6 +29,8 @@ const PATIENCE_MS = 60_000;
 export function command(words: readonly string[], env: NodeJS.ProcessEnv = {}): Answer {
   const [file = '', ...args] = words;
   const { status, stdout, stderr } = spawnSync(file, args, {
+    // conmon leaves a file named `oom` in its working directory.
+    cwd: scratch(),
     encoding: 'utf8',
     env: { ...process.env, ...env },
     timeout: PATIENCE_MS,
