@@ -52,29 +52,44 @@ describe('containerd', { skip: lacks('root', 'containerd') }, () => {
       .find(([name]) => name === id)?.[2];
 
   test('run gives the output and the exit code of the program', () => {
-    assert.equal(ok('run', '--rm', ...ours, rootfs, 'once', '/bin/echo', 'hi'), 'hi');
-    assert.equal(ctr('run', '--rm', ...ours, rootfs, 'seven', '/bin/sh', '-c', 'exit 7').status, 7);
-    const missing = ctr('run', '--rm', ...ours, rootfs, 'missing', '/bin/nothing-of-this-name');
+    assert.equal(
+      ok('run', '--rm', ...ours, rootfs, `once-${process.pid}`, '/bin/echo', 'hi'),
+      'hi',
+    );
+    assert.equal(
+      ctr('run', '--rm', ...ours, rootfs, `seven-${process.pid}`, '/bin/sh', '-c', 'exit 7').status,
+      7,
+    );
+    const missing = ctr(
+      'run',
+      '--rm',
+      ...ours,
+      rootfs,
+      `missing-${process.pid}`,
+      '/bin/nothing-of-this-name',
+    );
     assert.notEqual(missing.status, 0);
     assert.match(missing.stderr, /nothing-of-this-name/);
   });
 
   test('a task is entered, paused, resumed, measured and killed', async () => {
-    ok('run', '--detach', ...ours, rootfs, 'task', '/bin/sleep', '600');
-    assert.equal(status('task'), 'RUNNING');
-    assert.match(ok('task', 'exec', '--exec-id', 'look', 'task', '/bin/ps'), /sleep 600/);
-    const failing = ['task', 'exec', '--exec-id', 'fail', 'task', '/bin/sh', '-c', 'exit 9'];
+    // Its cgroup has this name, beside those of whatever else runs on the machine.
+    const id = `task-${process.pid}`;
+    ok('run', '--detach', ...ours, rootfs, id, '/bin/sleep', '600');
+    assert.equal(status(id), 'RUNNING');
+    assert.match(ok('task', 'exec', '--exec-id', 'look', id, '/bin/ps'), /sleep 600/);
+    const failing = ['task', 'exec', '--exec-id', 'fail', id, '/bin/sh', '-c', 'exit 9'];
     assert.equal(ctr(...failing).status, 9);
-    ok('task', 'pause', 'task');
-    assert.equal(status('task'), 'PAUSED');
-    ok('task', 'resume', 'task');
-    assert.equal(status('task'), 'RUNNING');
-    assert.match(ok('task', 'ps', 'task'), /\d+/);
-    assert.match(ok('task', 'metrics', 'task'), /memory/);
-    ok('task', 'kill', '--signal', 'SIGKILL', 'task');
-    for (let tries = 0; status('task') !== 'STOPPED' && tries < 100; tries++) await sleep(50);
-    assert.equal(status('task'), 'STOPPED');
-    assert.match(ctr('task', 'rm', 'task').stderr, /exit code 137/);
-    ok('container', 'rm', 'task');
+    ok('task', 'pause', id);
+    assert.equal(status(id), 'PAUSED');
+    ok('task', 'resume', id);
+    assert.equal(status(id), 'RUNNING');
+    assert.match(ok('task', 'ps', id), /\d+/);
+    assert.match(ok('task', 'metrics', id), /memory/);
+    ok('task', 'kill', '--signal', 'SIGKILL', id);
+    for (let tries = 0; status(id) !== 'STOPPED' && tries < 100; tries++) await sleep(50);
+    assert.equal(status(id), 'STOPPED');
+    assert.match(ctr('task', 'rm', id).stderr, /exit code 137/);
+    ok('container', 'rm', id);
   });
 });
