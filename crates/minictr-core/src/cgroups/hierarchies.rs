@@ -230,7 +230,8 @@ impl Hierarchies {
                 continue;
             }
             let parents = below.iter().map(|(parent, _)| (*parent).to_owned()).collect();
-            let place = Place::of(hierarchy, offers, parents, name, false);
+            // An engine's parent may be in some hierarchies only: where it was made with a limit.
+            let place = Place::of(hierarchy, offers, parents, name, true);
             match place.open() {
                 Ok(member) => cgroup.members.push(member),
                 Err(Errno::ENOENT) => cgroup.places.push(place),
