@@ -4,9 +4,12 @@
 
 pub mod copy_up;
 pub mod deploy;
+pub mod host;
 pub mod masks;
+pub mod mount_table;
 pub mod mounts;
 pub mod options;
+pub mod overlay;
 pub mod paths;
 pub mod root;
 pub mod subids;

@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{fchdir, pivot_root, symlinkat};
 
 use super::mounts::{BindSource, Fault, PART_SOURCE, PART_TARGET, is_directory, part};
+use super::overlay::{LayerLimits, PrivateLayers, new_tmpfs};
 use super::paths;
 use crate::sys::mount::{
     self, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID,
@@ -25,7 +26,7 @@ pub struct RootPlan {
     /// elsewhere before the root is changed.
     pub at: CString,
     /// A private layer over it: everything is writable, nothing is kept.
-    pub overlay: bool,
+    pub overlay: Option<LayerLimits>,
     /// The rootfs's own propagation stays, for engines that ask for a shared or slave `/`.
     pub keep_propagation: bool,
     /// Mount points that must exist; those that don't are made in a private layer.
@@ -98,8 +99,8 @@ pub fn attach(plan: &RootPlan, prepared: &[OwnedFd]) -> Result<OwnedFd, Fault> {
     let root = paths::open_path(&plan.at, libc::O_PATH | libc::O_DIRECTORY)?;
     mount::move_mount(tree, root.as_fd()).map_err(part(PART_TARGET))?;
     let mut attached = tree.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-    if plan.overlay {
-        attached = overlay(attached.as_fd(), root.as_fd()).map_err(part(PART_OVERLAY))?;
+    if let Some(limits) = &plan.overlay {
+        attached = overlay(attached.as_fd(), root.as_fd(), limits).map_err(part(PART_OVERLAY))?;
     }
     if !plan.mount_points.is_empty() {
         attached = private_mount_points(attached, root.as_fd(), &plan.mount_points, prepared)
@@ -108,42 +109,17 @@ pub fn attach(plan: &RootPlan, prepared: &[OwnedFd]) -> Result<OwnedFd, Fault> {
     Ok(attached)
 }
 
-/// A layer on tmpfs over the attached rootfs. `below` is the directory to attach things to.
-fn overlay(rootfs: BorrowedFd<'_>, below: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let layer = new_tmpfs(c"0755", 0)?;
-    mount::move_mount(layer.as_fd(), below)?;
-    mkdirat(&layer, c"upper", Mode::from_bits_truncate(0o755))?;
-    mkdirat(&layer, c"work", Mode::from_bits_truncate(0o755))?;
-    mkdirat(&layer, c"lower", Mode::from_bits_truncate(0o755))?;
-    // The new root looks like the rootfs's own: mode and owner of a merged directory are upper's.
-    let stat = fstat(rootfs)?;
-    let mode = Mode::from_bits_truncate(stat.st_mode & 0o7777);
-    nix::sys::stat::fchmodat(&layer, c"upper", mode, nix::sys::stat::FchmodatFlags::FollowSymlink)?;
+/// A private layer over the attached rootfs. `below` is the directory to attach things to.
+fn overlay(
+    rootfs: BorrowedFd<'_>,
+    below: BorrowedFd<'_>,
+    limits: &LayerLimits,
+) -> Result<OwnedFd, Errno> {
     let lower = mount::open_tree_at(rootfs, OPEN_TREE_CLONE)?;
-    let target = paths::open_entry(layer.as_fd(), c"lower", libc::O_PATH | libc::O_DIRECTORY)?;
-    mount::move_mount(lower.as_fd(), target.as_fd())?;
-    // Relative names from the layer's root: overlay(5) options are paths, and these need no look-up
-    // through anything that a rootfs could hold.
-    fchdir(&layer)?;
-    let context = mount::fsopen(c"overlay")?;
-    mount::fsconfig_string(context.as_fd(), c"lowerdir", c"lower")?;
-    mount::fsconfig_string(context.as_fd(), c"upperdir", c"upper")?;
-    mount::fsconfig_string(context.as_fd(), c"workdir", c"work")?;
-    match mount::fsconfig_flag(context.as_fd(), c"userxattr") {
-        Ok(()) | Err(Errno::EINVAL) => {}
-        Err(errno) => return Err(errno),
-    }
-    mount::fsconfig_create(context.as_fd())?;
-    let merged = mount::fsmount(context.as_fd(), 0)?;
+    let mut layers = PrivateLayers::attach(below, limits)?;
+    let merged = layers.over(lower.as_fd(), |_| Ok(()))?;
     mount::move_mount(merged.as_fd(), below)?;
     Ok(merged)
-}
-
-fn new_tmpfs(mode: &CStr, attributes: u64) -> Result<OwnedFd, Errno> {
-    let context = mount::fsopen(c"tmpfs")?;
-    mount::fsconfig_string(context.as_fd(), c"mode", mode)?;
-    mount::fsconfig_create(context.as_fd())?;
-    mount::fsmount(context.as_fd(), attributes)
 }
 
 /// Makes missing mount points without touching the rootfs: the deepest directory that exists is
@@ -224,7 +200,7 @@ fn deepest_existing(root: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<u8>, Errno>
 /// Covers the directory that `attach_to` is with a tmpfs that shows the entries of `original`.
 fn skeleton(original: BorrowedFd<'_>, attach_to: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let stat = fstat(original)?;
-    let cover = new_tmpfs(c"0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+    let cover = new_tmpfs(c"0755", None, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
     mount::move_mount(cover.as_fd(), attach_to)?;
     let copy = original.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
     let mut entries = nix::dir::Dir::from_fd(copy)?;

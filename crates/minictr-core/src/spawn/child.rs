@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
-use crate::rootfs::{masks, mounts, paths, root};
+use crate::rootfs::{host, masks, mounts, paths, root};
 use crate::sys::{clone, files, process, security};
 
 /// What the child holds while it walks.
@@ -30,6 +30,8 @@ struct Walk<'a> {
     prepared: &'a [OwnedFd],
     sync: BorrowedFd<'a>,
     root: Option<OwnedFd>,
+    /// Mounts of a root of the host's files besides its first.
+    host_mounts: Vec<OwnedFd>,
     /// The directory in which devices were made last: nearly always `/dev`.
     devices: Option<(&'a CStr, OwnedFd)>,
     masks: Masks,
@@ -58,6 +60,7 @@ pub(super) fn run(
         prepared,
         sync,
         root: None,
+        host_mounts: Vec::new(),
         devices: None,
         masks: Masks::default(),
         user: None,
@@ -217,6 +220,11 @@ impl<'a> Walk<'a> {
             }
             Step::DetachPropagation { slave } => root::detach_propagation(*slave)?,
             Step::AttachRoot(plan) => self.root = Some(root::attach(plan, self.prepared)?),
+            Step::AttachHostRoot(plan) => {
+                let mut mounts = host::attach(plan, self.prepared)?;
+                self.root = Some(mounts.remove(0));
+                self.host_mounts = mounts;
+            }
             Step::Mount(mount) => mounts::make(self.root()?, mount, self.prepared)?,
             Step::Device(device) => {
                 masks::make_device(self.device_directory(&device.directory)?, device)?;
@@ -235,7 +243,12 @@ impl<'a> Walk<'a> {
                 self.masks.mask(root, path)?;
             }
             Step::ReadOnlyPath(path) => masks::make_read_only(self.root()?, path)?,
-            Step::ReadOnlyRoot => root::make_root_read_only(self.root()?)?,
+            Step::ReadOnlyRoot => {
+                root::make_root_read_only(self.root()?)?;
+                for mount in &self.host_mounts {
+                    root::make_root_read_only(mount.as_fd())?;
+                }
+            }
             Step::EnterRoot { pivot: true } => root::enter(self.root()?)?,
             Step::EnterRoot { pivot: false } => root::enter_moved(self.root()?)?,
             Step::UseRoot => {

@@ -14,13 +14,14 @@ use nix::mount::MsFlags;
 use super::exec::Program;
 use super::hooks::Moment;
 use super::ids::{Caller, IdPlan};
-use super::plan::{Note, Object, Plan, Source, Step};
+use super::plan::{Note, Object, Plan, Shift, Source, Step};
 use super::request::{IdMappingSource, LaunchRequest, MountPoints, SeccompSource};
 use super::runtime::Joined;
-use super::{files, limits, program, scheduler};
+use super::{files, host, limits, program, scheduler};
 use crate::capabilities::{self, CapabilitySets};
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::mounts::{BindSource, CgroupMount};
+use crate::rootfs::overlay::LayerLimits;
 use crate::rootfs::root::RootPlan;
 use crate::seccomp;
 use crate::spec::{Linux, Namespace, NamespaceKind, Process, Spec};
@@ -295,41 +296,19 @@ fn build_root(
         "mount propagation",
     );
 
-    let rootfs = builder.host_path(&root.path, "rootfs")?;
-    let mount_points = match builder.request.mount_points {
-        MountPoints::Private if !builder.request.overlay => files::mount_points(builder, spec)?,
-        _ => Vec::new(),
-    };
-    let source = if builder.parent_opens() {
-        let shifted = builder.request.id_mapping == IdMappingSource::Auto;
-        builder.sources.push(Source {
-            path: rootfs,
-            recursive: true,
-            nofollow: false,
-            idmap: shifted.then_some(true),
-            idmap_lines: None,
-            rootfs: true,
-            object: format!("`{}`", root.path),
-        });
-        BindSource::Prepared(builder.sources.len() - 1)
-    } else {
-        BindSource::Path(rootfs)
+    let (attach, code) = match &builder.request.host_root {
+        Some(host) => (Step::AttachHostRoot(host::compile(builder, host)?), ErrorCode::Mount),
+        None => {
+            let plan = rootfs(builder, spec, &root.path, keep_propagation)?;
+            (Step::AttachRoot(plan), ErrorCode::RootfsUnusable)
+        }
     };
     let mounts = files::compile_mounts(builder, spec)?;
-    // Where a hook looks for it that enters the mount namespace before the root is changed.
-    let at = if needs_root_in_place(builder.request) {
-        builder.host_path(&root.path, "rootfs")?
-    } else {
-        c"/".to_owned()
+    let operation = match attach {
+        Step::AttachHostRoot(_) => "attach from this machine",
+        _ => "attach rootfs",
     };
-    let plan =
-        RootPlan { source, at, overlay: builder.request.overlay, keep_propagation, mount_points };
-    builder.push(
-        Step::AttachRoot(plan),
-        ErrorCode::RootfsUnusable,
-        "attach rootfs",
-        format!("`{}`", root.path),
-    );
+    builder.push(attach, code, operation, format!("`{}`", root.path));
     for (step, object) in mounts {
         builder.push(step, ErrorCode::Mount, "mount", object);
     }
@@ -405,6 +384,43 @@ fn container_hooks(builder: &mut Builder<'_>, moment: Moment) {
         let step = Step::Hooks { moment, hooks, subject: Rc::new(subject.clone()) };
         builder.push(step, ErrorCode::HookFailed, "run hooks", moment.name());
     }
+}
+
+/// The root that is a directory of the caller's.
+fn rootfs(
+    builder: &mut Builder<'_>,
+    spec: &Spec,
+    written: &str,
+    keep_propagation: bool,
+) -> Result<RootPlan> {
+    let path = builder.host_path(written, "rootfs")?;
+    let overlay = builder.request.overlay.then(|| LayerLimits::new(builder.request.layer_bytes));
+    let mount_points = match builder.request.mount_points {
+        MountPoints::Private if overlay.is_none() => files::mount_points(builder, spec)?,
+        _ => Vec::new(),
+    };
+    let source = if builder.parent_opens() {
+        let shifted = builder.request.id_mapping == IdMappingSource::Auto;
+        builder.sources.push(Source {
+            path,
+            recursive: true,
+            nofollow: false,
+            shift: if shifted { Shift::Tree } else { Shift::None },
+            idmap_lines: None,
+            rootfs: true,
+            object: format!("`{written}`"),
+        });
+        BindSource::Prepared(builder.sources.len() - 1)
+    } else {
+        BindSource::Path(path)
+    };
+    // Where a hook looks for it that enters the mount namespace before the root is changed.
+    let at = if needs_root_in_place(builder.request) {
+        builder.host_path(written, "rootfs")?
+    } else {
+        c"/".to_owned()
+    };
+    Ok(RootPlan { source, at, overlay, keep_propagation, mount_points })
 }
 
 fn propagation_flags(word: &str) -> Result<MsFlags> {

@@ -11,7 +11,7 @@ use super::filters::Filters;
 use super::gate::Gate;
 use super::hooks::Subject;
 use super::ids::{Caller, IdPlan, MapLines};
-use super::request::{IdMappingSource, LaunchRequest};
+use super::request::{HostRoot, IdMappingSource, LaunchRequest};
 use super::runtime::{Joined, RuntimeOptions};
 use crate::spec::IdMapping;
 
@@ -61,7 +61,12 @@ fn documented() -> Vec<&'static str> {
 }
 
 /// The names of a plan's steps, each run of the same step once.
-fn planned(ids: IdPlan, no_new_privileges: bool, runtime: RuntimeOptions) -> Vec<&'static str> {
+fn planned(
+    ids: IdPlan,
+    no_new_privileges: bool,
+    host_root: bool,
+    runtime: RuntimeOptions,
+) -> Vec<&'static str> {
     let mut request = LaunchRequest {
         id: "documented".to_owned(),
         spec: serde_json::from_str(SPEC).expect("the spec is one"),
@@ -69,6 +74,7 @@ fn planned(ids: IdPlan, no_new_privileges: bool, runtime: RuntimeOptions) -> Vec
         id_mapping: IdMappingSource::Auto,
         init: true,
         runtime,
+        host_root: host_root.then(HostRoot::default),
         ..LaunchRequest::default()
     };
     request.spec.process.as_mut().expect("it has one").no_new_privileges = Some(no_new_privileges);
@@ -103,10 +109,14 @@ fn plans() -> Vec<Vec<&'static str>> {
     let mut plans: Vec<_> = [IdPlan::Own, parent, IdPlan::Host]
         .into_iter()
         .flat_map(|ids| {
-            [planned(ids.clone(), true, waiting()), planned(ids, false, RuntimeOptions::default())]
+            [
+                planned(ids.clone(), true, false, waiting()),
+                planned(ids.clone(), true, true, RuntimeOptions::default()),
+                planned(ids, false, false, RuntimeOptions::default()),
+            ]
         })
         .collect();
-    plans.push(planned(IdPlan::Joined, true, joining()));
+    plans.push(planned(IdPlan::Joined, true, false, joining()));
     plans
 }
 

@@ -7,7 +7,7 @@ use nix::sys::stat::{SFlag, makedev};
 
 use super::compile::{Builder, c_string};
 use super::ids::{IdPlan, MapLines};
-use super::plan::{Object, Source, Step};
+use super::plan::{Object, Shift, Source, Step};
 use super::request::{IdMappingSource, MountPoints};
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::masks::DevicePlan;
@@ -27,7 +27,7 @@ const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
 ];
 
 /// A destination as it is compared with others: absolute, without doubled or trailing slashes.
-fn normal(path: &str) -> Cow<'_, str> {
+pub(super) fn normal(path: &str) -> Cow<'_, str> {
     let superfluous = |part: &str| part.is_empty() || part == ".";
     match path.strip_prefix('/') {
         Some(rest) if !rest.split('/').any(superfluous) => path.into(),
@@ -104,7 +104,7 @@ fn creates_mount_point(builder: &Builder<'_>, earlier: &[Mount], destination: &s
     });
     match around {
         Some(mount) => !is_bind(mount),
-        None => builder.request.overlay,
+        None => builder.request.overlay || builder.request.host_root.is_some(),
     }
 }
 
@@ -150,7 +150,11 @@ fn bind(
             path,
             recursive: options.recursive_bind,
             nofollow: options.source_nofollow,
-            idmap: wants_idmap.then(|| options.idmap.unwrap_or(false)),
+            shift: match (wants_idmap, options.idmap) {
+                (false, _) => Shift::None,
+                (true, Some(true)) => Shift::Tree,
+                (true, _) => Shift::Mount,
+            },
             idmap_lines: lines,
             rootfs: false,
             object: format!("`{source}`"),

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use super::plan::Step;
 use crate::diagnose::obstacles;
 use crate::error::{Error, ErrorCode};
+use crate::rootfs::host::PART_LAYER;
 use crate::rootfs::mounts::{Fault, MountAction, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
 
@@ -32,6 +33,21 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         }
         (Step::Mount(plan), PART_TARGET, Errno::ENOENT) if !plan.create => {
             "the mount point doesn't exist, and nothing is made in directories of yours; make it on the host first"
+        }
+        (Step::AttachHostRoot(_), _, Errno::ENOSPC) => {
+            "the private layer is too small to start in; give it more with `--layer-size`"
+        }
+        (Step::AttachHostRoot(_), PART_LAYER.., Errno::ENOENT) => {
+            "it was there a moment ago; something is mounted or unmounted while the container starts"
+        }
+        (Step::AttachHostRoot(_), 0, Errno::EBUSY) => {
+            "a path that is to be hidden leads to `/`; nothing would be left"
+        }
+        (Step::Mount(plan), PART_TARGET, Errno::EACCES) if plan.create => {
+            "the directory around the mount point belongs to a user that the container doesn't have, so nothing can be made in it; mount on a path that exists, or on one directly in `/`, `/tmp` or `$HOME`"
+        }
+        (Step::Mount(plan), PART_TARGET, Errno::EROFS) if plan.create => {
+            "the mount point is missing where this machine's files can only be read; mount on a path that exists, or on one in `/tmp` or `$HOME`"
         }
         (Step::Mount(plan), PART_TARGET, Errno::ELOOP) if plan.ordinary_directory => {
             "/proc and /sys of a rootfs must be ordinary directories, not symbolic links"

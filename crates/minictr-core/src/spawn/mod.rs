@@ -4,7 +4,7 @@
 //! | module | what it does | in which process |
 //! |---|---|---|
 //! | `request`, `validate` | what is asked for, and whether it can mean a container | parent |
-//! | `compile`, `files`, `program`, `scheduler`, `filters` | request to `plan` | parent |
+//! | `compile`, `files`, `host`, `program`, `scheduler`, `filters` | request to `plan` | parent |
 //! | `prepare`, `ids`, `limits` | what only the parent may do | parent |
 //! | `supervisor`, `launch` | starting, watching, ending | parent |
 //! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
@@ -23,6 +23,7 @@ mod filters;
 pub mod gate;
 mod hints;
 pub mod hooks;
+mod host;
 mod ids;
 mod init;
 mod launch;

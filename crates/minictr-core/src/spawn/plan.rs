@@ -18,6 +18,7 @@ use super::hooks::{Moment, Subject};
 use super::ids::IdPlan;
 use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
+use crate::rootfs::host::{HostPlan, PART_LAYER};
 use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{Fault, MountAction, MountPlan, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON, RootPlan};
@@ -40,6 +41,7 @@ pub(super) enum Step {
     BecomeRoot,
     DetachPropagation { slave: bool },
     AttachRoot(RootPlan),
+    AttachHostRoot(HostPlan),
     Mount(MountPlan),
     Device(DevicePlan),
     DevLinks,
@@ -123,6 +125,7 @@ impl Step {
             Self::BecomeRoot => "become the container's root",
             Self::DetachPropagation { .. } => "detach mount propagation",
             Self::AttachRoot(_) => "attach the rootfs",
+            Self::AttachHostRoot(_) => "attach the host's files",
             Self::Mount(_) => "mount",
             Self::Device(_) => "make a device",
             Self::DevLinks => "make the links of /dev",
@@ -207,6 +210,19 @@ impl Object {
     }
 }
 
+/// What of a mount has its files' owners shifted to the container's ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shift {
+    /// Nothing.
+    None,
+    /// The mount without those below it.
+    Mount,
+    /// The mount and all below it.
+    Tree,
+    /// The mount, where its filesystem can; elsewhere its files are nobody's that the container has.
+    WherePossible,
+}
+
 /// A path to open with the parent's privileges before the clone.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -216,8 +232,8 @@ pub(super) struct Source {
     pub(super) recursive: bool,
     /// A symbolic link is meant itself.
     pub(super) nofollow: bool,
-    /// Shift ids: of the mounts below too where `Some(true)`.
-    pub(super) idmap: Option<bool>,
+    /// What of it gets the container's owners.
+    pub(super) shift: Shift,
     /// Map of the shift; the container's where empty.
     pub(super) idmap_lines: Option<super::ids::MapLines>,
     /// The container's root, which must be a directory.
@@ -286,7 +302,14 @@ impl Plan {
             (PART_SKELETON, _) => "make missing mount points in a private layer over rootfs",
             _ => note.operation,
         };
-        let object = note.object.of(&self.steps[step]);
+        let object = match (fault.part, &self.steps[step]) {
+            (index @ PART_LAYER.., Step::AttachHostRoot(host)) => {
+                let layer = host.layers.get((index - PART_LAYER) as usize);
+                let path = layer.map(|layer| layer.path.to_string_lossy());
+                format!("`{}`", path.unwrap_or_default())
+            }
+            (_, step) => note.object.of(step),
+        };
         let code = match (fault.part, &self.steps[step]) {
             (PART_SOURCE, Step::AttachRoot(_)) => ErrorCode::RootfsUnusable,
             _ => note.code,

@@ -13,7 +13,7 @@ use nix::mount::MsFlags;
 use nix::sys::statfs::FsType;
 
 use super::ids::{self, MapLines};
-use super::plan::Source;
+use super::plan::{Shift, Source};
 use super::report;
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::mounts::{Fault, is_directory};
@@ -124,7 +124,9 @@ pub(super) fn detach(
         Error::new(ErrorCode::Mount, "clone mount of", &source.object).errno(errno)
     })?;
     let lines = source.idmap_lines.as_ref().or(container);
-    if let (Some(below), Some(lines)) = (source.idmap, lines) {
+    if source.shift != Shift::None
+        && let Some(lines) = lines
+    {
         use std::os::fd::AsRawFd;
         let namespace = namespaces.get(lines)?;
         let attr = MountAttr {
@@ -133,9 +135,11 @@ pub(super) fn detach(
             userns_fd: namespace.as_raw_fd() as u64,
             ..MountAttr::default()
         };
-        let flags = if below { AT_RECURSIVE } else { 0 };
-        mount::mount_setattr(tree.as_fd(), flags, &attr)
-            .map_err(|errno| idmap_error(source, fd, errno))?;
+        let flags = if source.shift == Shift::Tree { AT_RECURSIVE } else { 0 };
+        match mount::mount_setattr(tree.as_fd(), flags, &attr) {
+            Err(Errno::EINVAL | Errno::EPERM) if source.shift == Shift::WherePossible => {}
+            result => result.map_err(|errno| idmap_error(source, fd, errno))?,
+        }
     }
     Ok(tree)
 }

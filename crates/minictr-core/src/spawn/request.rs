@@ -33,6 +33,12 @@ pub struct LaunchRequest {
     /// Puts a private layer over the rootfs: everything is writable, nothing is kept.
     #[serde(default)]
     pub overlay: bool,
+    /// Makes the root of this machine's own `/`, in the place of the spec's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_root: Option<HostRoot>,
+    /// Most that the private layers of `overlay` or `host_root` hold together, bytes; default 1 GiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_bytes: Option<u64>,
     /// Where mount points that the rootfs lacks are made.
     #[serde(default)]
     pub mount_points: MountPoints,
@@ -69,6 +75,29 @@ impl LaunchRequest {
     pub fn has_terminal(&self) -> bool {
         self.spec.process.as_ref().and_then(|process| process.terminal).unwrap_or(false)
     }
+}
+
+/// What a container of the host's files doesn't have. Paths are absolute ones of the host's, whose
+/// symbolic links are followed; what is mounted at other places too is hidden there as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostRoot {
+    /// Directories that are there in any case, empty and the container's own to write.
+    #[serde(default)]
+    pub empty: Vec<EmptyDirectory>,
+    /// Further paths: a directory is empty, anything else is missing.
+    #[serde(default)]
+    pub hide: Vec<String>,
+}
+
+/// A directory with nothing in it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EmptyDirectory {
+    /// Where.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// Where the ids of a new user namespace come from.

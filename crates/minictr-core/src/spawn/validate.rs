@@ -26,7 +26,21 @@ pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()>
     if let Some(hooks) = &request.spec.hooks {
         self::hooks(hooks, request.runtime.hooks.is_some())?;
     }
-    spec(&request.spec)
+    spec(&request.spec)?;
+    let linux = request.spec.linux.as_ref();
+    let joins_mounts = linux.is_some_and(|linux| {
+        linux
+            .namespaces
+            .iter()
+            .any(|namespace| namespace.kind == NamespaceKind::Mount && namespace.path.is_some())
+    });
+    if request.host_root.is_some() && joins_mounts {
+        return Err(Error::invalid(
+            "use",
+            "the host's files as a root in an existing mount namespace",
+        ));
+    }
+    Ok(())
 }
 
 fn hooks(hooks: &Hooks, run: bool) -> Result<()> {

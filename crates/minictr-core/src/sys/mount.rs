@@ -17,6 +17,9 @@ pub const AT_EMPTY_PATH: u32 = 0x1000;
 /// A symbolic link at the end isn't followed.
 pub const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
+/// Nothing is mounted because it is looked at, autofs(5).
+pub const AT_NO_AUTOMOUNT: u32 = 0x800;
+
 /// `mount_setattr(2)`: read-only.
 pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
 /// `mount_setattr(2)`: no set-user-ID, no file capabilities.
@@ -227,7 +230,6 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, flags: u32, attr: &MountAttr) -> Res
 /// # Errors
 /// Those of `statx(2)`; ENOSYS before Linux 5.8.
 pub fn mount_id(dir: BorrowedFd<'_>, path: &CStr) -> Result<u64, Errno> {
-    const AT_NO_AUTOMOUNT: u32 = 0x800;
     const STATX_MNT_ID: u32 = 0x1000;
     /// `struct statx`, as its number of 64-bit words, and the word of `stx_mnt_id`.
     const WORDS: usize = 32;

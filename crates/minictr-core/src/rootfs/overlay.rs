@@ -1,0 +1,108 @@
+//! Private layers: overlays whose upper halves lie on one tmpfs of a bounded size.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
+use nix::unistd::fchdir;
+
+use super::paths;
+use crate::sys::mount;
+
+/// How much the private layers of a container hold where nothing else is said: enough for a build,
+/// and no way to fill the machine's memory. Bytes.
+const DEFAULT_BYTES: u64 = 1 << 30;
+/// Bytes for each file: what a full layer of small files costs the kernel besides stays bounded too.
+const BYTES_PER_INODE: u64 = 4096;
+
+/// Most that the private layers of a container hold together.
+#[derive(Clone, Debug)]
+pub struct LayerLimits {
+    bytes: CString,
+    inodes: CString,
+}
+
+impl LayerLimits {
+    /// Limits for a size in bytes; 1 GiB where none is given. There is a file for each 4 KiB.
+    #[must_use]
+    pub fn new(bytes: Option<u64>) -> Self {
+        let bytes = bytes.unwrap_or(DEFAULT_BYTES);
+        let inodes = (bytes / BYTES_PER_INODE).max(64);
+        let number = |value: u64| CString::new(value.to_string()).unwrap_or_default();
+        Self { bytes: number(bytes), inodes: number(inodes) }
+    }
+}
+
+/// A detached tmpfs.
+pub(super) fn new_tmpfs(
+    mode: &CStr,
+    limits: Option<&LayerLimits>,
+    attributes: u64,
+) -> Result<OwnedFd, Errno> {
+    let context = mount::fsopen(c"tmpfs")?;
+    mount::fsconfig_string(context.as_fd(), c"mode", mode)?;
+    if let Some(limits) = limits {
+        mount::fsconfig_string(context.as_fd(), c"size", &limits.bytes)?;
+        mount::fsconfig_string(context.as_fd(), c"nr_inodes", &limits.inodes)?;
+    }
+    mount::fsconfig_create(context.as_fd())?;
+    mount::fsmount(context.as_fd(), attributes)
+}
+
+/// The tmpfs of a container's private layers, while they are made.
+#[derive(Debug)]
+pub(super) struct PrivateLayers {
+    tmpfs: OwnedFd,
+    made: usize,
+}
+
+impl PrivateLayers {
+    /// Makes it and attaches it to `below`: overlayfs takes paths, and only what is attached has one.
+    pub(super) fn attach(below: BorrowedFd<'_>, limits: &LayerLimits) -> Result<Self, Errno> {
+        let tmpfs = new_tmpfs(c"0755", Some(limits), 0)?;
+        mount::move_mount(tmpfs.as_fd(), below)?;
+        Ok(Self { tmpfs, made: 0 })
+    }
+
+    /// The top of the tmpfs, which no container sees.
+    pub(super) fn top(&self) -> BorrowedFd<'_> {
+        self.tmpfs.as_fd()
+    }
+
+    /// A detached overlay over `lower`, a mount without any below it, which is moved here for it.
+    /// `fill` may put things into the upper half first.
+    pub(super) fn over(
+        &mut self,
+        lower: BorrowedFd<'_>,
+        fill: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+    ) -> Result<OwnedFd, Errno> {
+        let number = self.made;
+        self.made += 1;
+        let name = |half: &str| CString::new(format!("{half}{number}")).map_err(|_| Errno::EINVAL);
+        let (upper, work, under) = (name("upper")?, name("work")?, name("lower")?);
+        for half in [&upper, &work, &under] {
+            mkdirat(&self.tmpfs, half.as_c_str(), Mode::from_bits_truncate(0o755))?;
+        }
+        // Mode and owner of a merged directory are the upper half's.
+        let mode = Mode::from_bits_truncate(fstat(lower)?.st_mode & 0o7777);
+        fchmodat(&self.tmpfs, upper.as_c_str(), mode, FchmodatFlags::FollowSymlink)?;
+        let directory = libc::O_PATH | libc::O_DIRECTORY;
+        fill(paths::open_entry(self.top(), &upper, directory)?.as_fd())?;
+        let target = paths::open_entry(self.top(), &under, directory)?;
+        mount::move_mount(lower, target.as_fd())?;
+        // Relative names from the layer's root: overlay(5) options are paths, and these need no
+        // look-up through anything that a rootfs could hold.
+        fchdir(&self.tmpfs)?;
+        let context = mount::fsopen(c"overlay")?;
+        mount::fsconfig_string(context.as_fd(), c"lowerdir", &under)?;
+        mount::fsconfig_string(context.as_fd(), c"upperdir", &upper)?;
+        mount::fsconfig_string(context.as_fd(), c"workdir", &work)?;
+        match mount::fsconfig_flag(context.as_fd(), c"userxattr") {
+            Ok(()) | Err(Errno::EINVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+        mount::fsconfig_create(context.as_fd())?;
+        mount::fsmount(context.as_fd(), 0)
+    }
+}
