@@ -153,6 +153,15 @@ function workingDirectory(written: string): string {
   );
 }
 
+/** A path of this machine; `~` isn't one once a shell has let it pass. */
+function hiddenPath(written: string): string {
+  if (written.startsWith('/')) return written;
+  throw new ValueError(
+    `\`${written}\` is not an absolute path`,
+    'it is a file or directory of this machine',
+  );
+}
+
 /** N descriptors from 3 on. */
 function descriptors(written: string): number[] {
   return Array.from({ length: whole(0, 1000)(written) }, (_, index) => 3 + index);
@@ -309,11 +318,27 @@ export const RUN_OPTIONS: readonly Option<RunDraft>[] = [
 
   value({
     name: 'rootfs',
-    placeholder: 'DIR',
+    placeholder: 'DIR|host',
     group: FILES,
-    help: 'what becomes / (default ./newroot, as for deploy)',
+    help: "what becomes / (default ./newroot), or this machine's own",
     parse: text,
     apply: (run, path) => (run.rootfs = path),
+  }),
+  list({
+    name: 'hide',
+    placeholder: 'PATH',
+    group: FILES,
+    help: 'with --rootfs host: leave this out as well',
+    parse: hiddenPath,
+    apply: ({ options }, path) => (options.hide = [...(options.hide ?? []), path]),
+  }),
+  value({
+    name: 'layer-size',
+    placeholder: 'SIZE',
+    group: FILES,
+    help: 'most that is changed and thrown away (default 1g)',
+    parse: size,
+    apply: ({ options }, bytes) => (options.layerSize = bytes),
   }),
   flag({
     name: 'overlay',

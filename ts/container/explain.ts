@@ -4,6 +4,7 @@
  */
 import type { MinictrError } from '../errors.js';
 import * as native from '../native.js';
+import { isHost } from './host-root.js';
 import type { ContainerOptions } from './options.js';
 import { DEFAULT_PATH } from './template.js';
 
@@ -20,6 +21,8 @@ export async function explainMissing(
   stderr: string | undefined,
 ): Promise<MinictrError | undefined> {
   if (stderr !== undefined && !LOADER_COMPLAINT.test(stderr)) return undefined;
+  // The host has the libraries of its own programs.
+  if (isHost(options)) return undefined;
   if (options.mounts !== undefined || options.env?.['LD_LIBRARY_PATH'] !== undefined)
     return undefined;
   try {

@@ -194,8 +194,15 @@ export type InputSource = 'pipe' | 'inherit' | 'ignore' | number | Readable | { 
 
 /** What the container is, whoever runs it. */
 export interface ContainerOptions {
-  /** Directory that becomes `/`. */
+  /**
+   * Directory that becomes `/`. `'host'` is this machine's own `/`: what the container changes in it
+   * is thrown away, and homes, secrets and sockets aren't there. A directory of that name is `./host`.
+   */
   rootfs: string;
+  /** With `rootfs: 'host'`: further paths that aren't there. A directory is empty instead. */
+  hide?: readonly string[];
+  /** Most that the private layer of `overlay` or `rootfs: 'host'` holds; default 1g. */
+  layerSize?: Size;
   /** Puts a private layer over the rootfs: everything is writable, nothing is kept. Default false. */
   overlay?: boolean;
   /** Makes `/` read-only. Default false. */

@@ -5,6 +5,14 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { invalid } from '../errors.js';
+import {
+  type HostRoot,
+  homeOfCaller,
+  hostRoot,
+  isHost,
+  hostMounts,
+  pathOfCaller,
+} from './host-root.js';
 import type { ContainerOptions, Mount, NamespaceChoice, Security } from './options.js';
 import { here, unconditional } from './seccomp.js';
 import { deviceResources, limitResources } from './resources.js';
@@ -35,6 +43,8 @@ export interface LaunchRequest {
   groups?: string[];
   idMapping: 'auto' | 'spec' | 'subordinate';
   overlay: boolean;
+  hostRoot?: HostRoot;
+  layerBytes?: number;
   mountPoints: 'private';
   seccomp: 'default' | 'nesting' | 'spec';
   init: boolean;
@@ -68,9 +78,10 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
   const security = options.security ?? {};
   const [idMapping, mappings] = userNamespace(options);
   const limits = options.limits ?? {};
+  const host = hostRoot(options);
   const spec = {
     ociVersion: '1.3.0',
-    root: { path: resolve(requireText(options.rootfs, 'rootfs')), readonly: options.readonly },
+    root: { path: rootPath(options), readonly: options.readonly },
     ...(choice(options.uts) === 'host' ? {} : { hostname: options.hostname ?? id }),
     process: {
       ...(program.terminal
@@ -111,6 +122,8 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     ...(options.groups?.length && { groups: options.groups.map(String) }),
     idMapping,
     overlay: options.overlay ?? false,
+    ...(host !== undefined && { hostRoot: host }),
+    ...(options.layerSize !== undefined && { layerBytes: layerBytes(options) }),
     mountPoints: 'private',
     seccomp: filter(options),
     init: options.init ?? false,
@@ -127,6 +140,22 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     }),
   };
 }
+
+function rootPath(options: ContainerOptions): string {
+  return isHost(options) ? '/' : resolve(requireText(options.rootfs, 'rootfs'));
+}
+
+function layerBytes(options: ContainerOptions): number {
+  const size = bytes(options.layerSize ?? 0, 'layerSize');
+  if (!options.overlay && !isHost(options)) {
+    throw invalid('use option', "`layerSize` without `overlay` or a rootfs of 'host'");
+  }
+  if (size >= LEAST_LAYER_BYTES) return size;
+  throw invalid('use', `layerSize ${options.layerSize}: less than 64k`);
+}
+
+/** Less than this holds not even what is hidden. */
+const LEAST_LAYER_BYTES = 65_536;
 
 function requireText(value: unknown, option: string): string {
   if (typeof value === 'string' && value !== '') return value;
@@ -179,10 +208,14 @@ function specUser({ user, umask }: ContainerOptions): Record<string, unknown> {
 function environment(options: ContainerOptions, id: string, terminal: boolean): string[] {
   const given = options.env ?? {};
   const entries: string[] = [];
-  if (given['PATH'] === undefined) entries.push(`PATH=${DEFAULT_PATH}`);
+  const host = isHost(options);
+  if (given['PATH'] === undefined) {
+    entries.push(`PATH=${host ? pathOfCaller() : DEFAULT_PATH}`);
+  }
   // Another user's home comes from the container's passwd.
   if (given['HOME'] === undefined && named(options.user) === undefined) {
-    entries.push(ids(options.user) === undefined ? 'HOME=/root' : 'HOME=/');
+    const home = host ? homeOfCaller() : '/root';
+    entries.push(`HOME=${ids(options.user) === undefined ? home : '/'}`);
   }
   if (given['HOSTNAME'] === undefined) entries.push(`HOSTNAME=${options.hostname ?? id}`);
   if (terminal && given['TERM'] === undefined) entries.push('TERM=xterm');
@@ -330,10 +363,12 @@ function mounts(options: ContainerOptions): SpecMount[] {
     (options.network ?? 'none') === 'none' ? SYS : HOST_SYS,
     ...(choice(options.cgroupns) === 'host' ? [] : [CGROUP]),
   ];
+  list.push(...hostMounts(options));
   const given = Object.entries(options.mounts ?? {});
   // A mount inside another must come after it, in whatever order they were named.
   given.sort(([a], [b]) => depth(a) - depth(b));
-  for (const [target, mount] of given) list.push(specMount(target, mount));
+  for (const [target, mount] of given)
+    list.push(specMount(target, mount, options.userns !== 'host'));
   for (const device of options.devices ?? []) {
     const host = typeof device === 'string' ? device : device.host;
     const container = (typeof device === 'string' ? undefined : device.container) ?? host;
@@ -356,7 +391,8 @@ function depth(path: string): number {
   return path.split('/').filter((part) => part !== '').length;
 }
 
-function specMount(target: string, mount: Mount): SpecMount {
+/** `shifts`: the container has ids of its own, which what it is given gets. */
+function specMount(target: string, mount: Mount, shifts: boolean): SpecMount {
   if (!target.startsWith('/')) {
     throw invalid(
       'mount on',
@@ -387,7 +423,7 @@ function specMount(target: string, mount: Mount): SpecMount {
     source: resolve(bind.bind),
     options: [
       recursive ? 'rbind' : 'bind',
-      recursive ? 'ridmap' : 'idmap',
+      ...(shifts ? [recursive ? 'ridmap' : 'idmap'] : []),
       'nosuid',
       'nodev',
       ...(bind.readonly ? [recursive ? 'rro' : 'ro'] : []),

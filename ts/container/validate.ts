@@ -30,6 +30,7 @@ type Checks<Options> = {
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const isText = (value: unknown): boolean => typeof value === 'string';
 const text: Check = ['a string', (value) => typeof value === 'string'];
 const flag: Check = ['true or false', (value) => typeof value === 'boolean'];
 const number: Check = ['a number', (value) => typeof value === 'number'];
@@ -51,6 +52,8 @@ const stream: Check = ['a stream', (value) => value !== null];
 
 const CONTAINER: Checks<ContainerOptions> = {
   rootfs: text,
+  hide: ['an array of paths', (value) => Array.isArray(value) && value.every(isText)],
+  layerSize: size,
   overlay: flag,
   readonly: flag,
   mounts: [

@@ -22,7 +22,9 @@ export const runCommand: Command<RunDraft> = {
   about:
     'Runs COMMAND in a new container, and ends as it ends. A COMMAND that begins with `.` or `/` is ' +
     'a program that `minictr deploy` put into ./newroot, or into the rootfs that --rootfs names; a ' +
-    'bare name is looked up in the PATH of that rootfs. What follows COMMAND belongs to it.',
+    'bare name is looked up in the PATH of that rootfs. What follows COMMAND belongs to it. With ' +
+    '--rootfs host COMMAND is a program of this machine, whose files it sees without homes, secrets ' +
+    'and sockets, and changes for nobody else.',
   operands: { placeholder: 'command', words: [], paths: 'files', ends: true },
   options: RUN_OPTIONS,
   examples: [
@@ -30,6 +32,7 @@ export const runCommand: Command<RunDraft> = {
     ['minictr run --rootfs DIR -it bash', 'a shell in a terminal'],
     ['minictr run --rootfs DIR -m 512m make', 'a build that is kept within a limit'],
     ['minictr run -v "$PWD:/src:ro" ./lint /src', 'with a directory of this machine'],
+    ['minictr run --rootfs host -v "$PWD:$PWD" -w "$PWD" npm test', "with this machine's programs"],
   ],
 };
 
@@ -67,6 +70,8 @@ function deployLine(rootfs: string | undefined, program: string): string {
  * @throws MinictrError with `COMMAND_NOT_FOUND` where nothing was deployed there
  */
 export function targetOf(command: string, { rootfs, options }: RunDraft): Target {
+  // This machine's own programs are where they are; nothing is deployed among them.
+  if (rootfs === 'host') return { rootfs, program: command };
   if (!isPath(command)) {
     if (rootfs !== undefined) return { rootfs, program: command };
     throw new MinictrError({

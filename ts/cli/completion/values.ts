@@ -15,6 +15,7 @@ const PATHS: Readonly<Record<string, Offers['paths']>> = {
   DIR: 'directories',
   FILE: 'files',
   HOST: 'files',
+  PATH: 'files',
   DEVICE: 'files',
 };
 

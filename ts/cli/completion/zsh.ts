@@ -14,7 +14,9 @@ function action({ words, paths }: Offers): string {
   const files = paths === 'directories' ? '_files -/' : '_files';
   if (words.length === 0) return paths === undefined ? ' ' : files;
   const values = `(${words.join(' ')})`;
-  return paths === undefined ? values : `_alternative "words:word:${values}" "paths:path:${files}"`;
+  // A bare colon would begin the next argument.
+  const both = `_alternative "words\\:word\\:${values}" "paths\\:path\\:${files}"`;
+  return paths === undefined ? values : both;
 }
 
 function specification<Draft>(option: Option<Draft>): string {

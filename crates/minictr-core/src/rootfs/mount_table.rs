@@ -71,9 +71,9 @@ impl Mounted {
     #[must_use]
     pub fn share(&self) -> Share {
         let is = |name: &&str| name.as_bytes() == self.fs_type;
-        if OF_THE_KERNEL.iter().any(|name| is(name)) {
+        if OF_THE_KERNEL.iter().any(is) {
             Share::Nothing
-        } else if REMOTE.iter().any(|name| is(name)) || self.fs_type.starts_with(b"fuse.") {
+        } else if REMOTE.iter().any(is) || self.fs_type.starts_with(b"fuse.") {
             Share::Remote
         } else if self.read_only {
             Share::ReadOnly

@@ -97,11 +97,11 @@ fn whole_root(reached: &[Mounted]) -> Vec<Part> {
     parts
 }
 
+/// A symbolic link of `/`: its name and where it leads.
+type Link = (CString, CString);
+
 /// Each directory and file of `/`, and its links.
-fn by_directory(
-    mounts: &[Mounted],
-    reached: &[Mounted],
-) -> Result<(Vec<Part>, Vec<(CString, CString)>)> {
+fn by_directory(mounts: &[Mounted], reached: &[Mounted]) -> Result<(Vec<Part>, Vec<Link>)> {
     let unreadable =
         |error: std::io::Error| Error::new(ErrorCode::RootfsUnusable, "list", "`/`").io(&error);
     let (mut parts, mut links) = (Vec::new(), Vec::new());
