@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'SPAWNER_DIED'
   | 'HOOK_FAILED'
   | 'SPAWNER_UNAVAILABLE'
+  | 'KERNEL_UNSUPPORTED'
   | 'ALREADY_EXISTS'
   | 'NOT_FOUND'
   | 'WRONG_STATE'

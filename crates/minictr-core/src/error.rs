@@ -60,6 +60,8 @@ pub enum ErrorCode {
     SpawnerUnavailable,
     /// A program of the spec's `hooks` failed.
     HookFailed,
+    /// The kernel lacks an interface that this needs, or hides it.
+    KernelUnsupported,
     /// A name or id is already taken.
     AlreadyExists,
     /// No container of that name or id.

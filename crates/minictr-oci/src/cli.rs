@@ -11,7 +11,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 use minictr_core::error::{Error, Result};
 
 use crate::global::Global;
-use crate::{commands, log, render};
+use crate::{commands, log, render, without};
 
 /// Containers from OCI bundles: an OCI runtime, and the native part of minictr.
 #[derive(Debug, Parser)]
@@ -72,7 +72,7 @@ pub(crate) fn main() -> ExitCode {
         None if arguments.version => commands::version(&name),
         None => Err(Error::invalid("find", "a command in the arguments")
             .hint(format!("`{name} --help` lists them"))),
-        Some(verb) => run(verb, &global),
+        Some(verb) => without::take_away().and_then(|()| run(verb, &global)),
     };
     match result {
         Ok(status) => ExitCode::from(status),

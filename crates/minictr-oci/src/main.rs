@@ -13,6 +13,7 @@ mod protect;
 mod relay;
 mod render;
 mod streams;
+mod without;
 
 use std::process::ExitCode;
 

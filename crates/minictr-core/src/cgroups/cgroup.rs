@@ -211,17 +211,17 @@ impl Cgroup {
         self.lists_devices
     }
 
-    /// Descriptors of `tasks` on v1, memory's last: the child writes `0` into each. The
-    /// kernel asks for the opener's permission, not the writer's.
+    /// Descriptors that the child writes `0` into to put itself in, memory's last. The kernel asks
+    /// for the opener's permission, not the writer's.
     #[must_use]
     pub fn attach_fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.members.iter().filter_map(|member| member.tasks.as_ref()).map(AsFd::as_fd).collect()
+        self.members.iter().filter_map(|member| member.attach.as_ref()).map(AsFd::as_fd).collect()
     }
 
-    /// Directory of the v2 cgroup, for `clone3(2)` to start the child in.
+    /// Directory of the v2 cgroup, for `clone3(2)` to start the child in where it can.
     #[must_use]
     pub fn v2_dir_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.members.iter().find(|member| member.v2).map(Member::fd)
+        self.members.iter().find(|member| member.attach.is_none()).map(Member::fd)
     }
 
     /// Puts a process into it, with all its threads, memory's member last.

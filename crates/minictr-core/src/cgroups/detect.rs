@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 
+use crate::rootfs::attributes::unescape;
 use crate::rootfs::mounts::CgroupMount;
 
 /// A mounted hierarchy.
@@ -81,14 +82,6 @@ pub(super) fn hierarchies(mountinfo: &str, membership: &str) -> Vec<Hierarchy> {
         });
     }
     found
-}
-
-/// Octal escapes of mountinfo, proc(5).
-fn unescape(field: &str) -> String {
-    ["\\040", "\\011", "\\012", "\\134"]
-        .iter()
-        .zip([" ", "\t", "\n", "\\"])
-        .fold(field.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
 }
 
 /// The mounts of a container that show it these hierarchies as the host combines them.

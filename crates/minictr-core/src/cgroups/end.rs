@@ -14,6 +14,7 @@ use super::member::Member;
 use super::{files, v1, v2};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::paths;
+use crate::sys::features::{self, Interface};
 
 /// How long processes may take to be gone after SIGKILL, and a cgroup to be free after them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +32,9 @@ pub(super) fn kill(directory: BorrowedFd<'_>, name: &str, sent: impl Fn()) -> Re
             return Ok(());
         }
         // v2 since Linux 5.14: all at once, forks included.
-        if files::write(directory, "cgroup.kill", "1").is_err() {
+        let at_once = features::has(Interface::CgroupKill)
+            && files::write(directory, "cgroup.kill", "1").is_ok();
+        if !at_once {
             for pid in found {
                 // ESRCH: it has just ended.
                 let _ = send_signal(Pid::from_raw(pid), Signal::SIGKILL);

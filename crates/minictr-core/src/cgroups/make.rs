@@ -13,6 +13,7 @@ use super::plan::{Controller, V2_ALWAYS};
 use super::{end, files, v1};
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::paths;
+use crate::sys::features::{self, Interface};
 
 /// Where a cgroup is to be, in one hierarchy.
 #[derive(Clone, Debug)]
@@ -122,11 +123,13 @@ impl Place {
     fn open_below(&self, parent: BorrowedFd<'_>) -> Result<Member, Errno> {
         let name = CString::new(self.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let directory = paths::open_entry(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
-        let tasks = if self.v2 {
-            None
-        } else {
-            Some(files::open(directory.as_fd(), "tasks", OFlag::O_WRONLY)?)
+        let attach = match self.v2 {
+            true if features::has(Interface::CloneIntoCgroup) => None,
+            true => Some("cgroup.procs"),
+            false => Some("tasks"),
         };
+        let attach =
+            attach.map(|file| files::open(directory.as_fd(), file, OFlag::O_WRONLY)).transpose()?;
         let controllers = if self.v2 { enabled(directory.as_fd()) } else { self.offers.clone() };
         Ok(Member {
             v2: self.v2,
@@ -134,7 +137,7 @@ impl Place {
             parent: parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?,
             name: self.name.clone(),
             directory,
-            tasks,
+            attach,
         })
     }
 

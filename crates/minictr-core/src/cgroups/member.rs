@@ -19,11 +19,11 @@ pub(super) struct Member {
     pub(super) parent: OwnedFd,
     pub(super) name: String,
     pub(super) directory: OwnedFd,
-    /// `tasks` of v1, open for writing: the child, which is one thread, puts itself in. Not
-    /// `cgroup.procs`, for which the kernel keeps every process of the machine from starting and
+    /// What the child, which is one thread, puts itself in by, open for writing: `tasks` of v1, and
+    /// `cgroup.procs` of v2 where it can't be cloned into it. Not `cgroup.procs` of v1, for which the kernel keeps every process of the machine from starting and
     /// ending: it waits for that until each CPU has been elsewhere, 7 ms where nobody has done so
     /// just before.
-    pub(super) tasks: Option<OwnedFd>,
+    pub(super) attach: Option<OwnedFd>,
 }
 
 /// Rounds in which processes that are being forked may escape a move.

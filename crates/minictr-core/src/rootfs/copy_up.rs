@@ -8,6 +8,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, fchown, fchownat, symlinkat};
 
+use super::attributes::{self, Change};
 use crate::sys::mount::{self, MountAttr};
 
 /// How deep a copied tree may be: it is copied by recursion, in a process with an ordinary stack.
@@ -46,8 +47,7 @@ pub fn mount_with_contents(
     let top = openat(&filled, c".", directory, Mode::empty())?;
     copy_directory(original.as_fd(), top.as_fd(), 0)?;
     drop(top);
-    mount::mount_setattr(filled.as_fd(), 0, attr)?;
-    mount::move_mount(filled.as_fd(), target)
+    attributes::attach(filled.as_fd(), target, &[Change { flags: 0, attr }])
 }
 
 fn kind_of(stat: &FileStat) -> SFlag {

@@ -7,11 +7,12 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, fchmodat, fstat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 
+use super::attributes::{self, Change};
 use super::mounts::{Fault, is_directory};
 use super::paths;
 use crate::sys::mount::{
     self, AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
-    MountAttr, OPEN_TREE_CLONE,
+    OPEN_TREE_CLONE,
 };
 
 /// A device node to make in the container.
@@ -201,9 +202,8 @@ impl Masks {
 pub fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
     let Some(target) = existing(root, path)? else { return Ok(()) };
     let tree = mount::open_tree_at(target.as_fd(), OPEN_TREE_CLONE | AT_RECURSIVE)?;
-    let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-    mount::mount_setattr(tree.as_fd(), AT_RECURSIVE, &attr)?;
-    Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
+    let read_only = Change { flags: AT_RECURSIVE, attr: &attributes::READ_ONLY };
+    Ok(attributes::attach(tree.as_fd(), target.as_fd(), &[read_only])?)
 }
 
 fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {

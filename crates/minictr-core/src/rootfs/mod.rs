@@ -2,6 +2,7 @@
 //!
 //! All of it works on one descriptor of the root; nothing joins strings.
 
+pub(crate) mod attributes;
 pub mod copy_up;
 pub mod deploy;
 pub mod host;

@@ -12,6 +12,7 @@ use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::fchdir;
 
+use super::attributes::{self, Change};
 use super::options::MountOptions;
 use super::paths;
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE};
@@ -195,12 +196,6 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
                     opened.as_fd()
                 }
             };
-            if *recursive_attr != MountAttr::default() {
-                mount::mount_setattr(tree, AT_RECURSIVE, recursive_attr)?;
-            }
-            if *attr != MountAttr::default() {
-                mount::mount_setattr(tree, 0, attr)?;
-            }
             let target = if !plan.create {
                 paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)
             } else if is_directory(tree)? {
@@ -209,7 +204,9 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
                 paths::ensure_file(root, &plan.destination, 0o755)
             }
             .map_err(part(PART_TARGET))?;
-            mount::move_mount(tree, target.as_fd())?;
+            let changes =
+                [Change { flags: AT_RECURSIVE, attr: recursive_attr }, Change { flags: 0, attr }];
+            attributes::attach(tree, target.as_fd(), &changes)?;
         }
         MountAction::New { fs_type, source, flags, data, after, copy_up } => {
             let target = directory(root, plan).map_err(part(PART_TARGET))?;
@@ -220,7 +217,7 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
             }
             if *after != MountAttr::default() {
                 let mounted = paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)?;
-                mount::mount_setattr(mounted.as_fd(), 0, after)?;
+                attributes::set(mounted.as_fd(), 0, after)?;
             }
         }
         MountAction::Cgroups { hierarchies, flags } => {
@@ -291,8 +288,7 @@ fn mount_cgroups(
         }
     }
     if flags.contains(MsFlags::MS_RDONLY) {
-        let read_only = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-        mount::mount_setattr(top.as_fd(), 0, &read_only)?;
+        attributes::set(top.as_fd(), 0, &attributes::READ_ONLY)?;
     }
     Ok(())
 }

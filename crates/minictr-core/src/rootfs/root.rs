@@ -9,12 +9,13 @@ use nix::mount::{MntFlags, MsFlags};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{fchdir, pivot_root, symlinkat};
 
+use super::attributes::{self, Change};
 use super::mounts::{BindSource, Fault, PART_SOURCE, PART_TARGET, is_directory, part};
 use super::overlay::{LayerLimits, PrivateLayers, new_tmpfs};
 use super::paths;
 use crate::sys::mount::{
-    self, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID,
-    MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE,
+    self, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MountAttr,
+    OPEN_TREE_CLONE,
 };
 
 /// How the container's root is made.
@@ -92,12 +93,11 @@ pub fn attach(plan: &RootPlan, prepared: &[OwnedFd]) -> Result<OwnedFd, Fault> {
     if !is_directory(tree)? {
         return Err(part(PART_TARGET)(Errno::ENOTDIR));
     }
-    if !plan.keep_propagation {
-        let private = MountAttr { propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
-        mount::mount_setattr(tree, AT_RECURSIVE, &private)?;
-    }
+    let private = MountAttr { propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
+    let private = [Change { flags: AT_RECURSIVE, attr: &private }];
+    let changes = if plan.keep_propagation { &[] } else { private.as_slice() };
     let root = paths::open_path(&plan.at, libc::O_PATH | libc::O_DIRECTORY)?;
-    mount::move_mount(tree, root.as_fd()).map_err(part(PART_TARGET))?;
+    attributes::attach(tree, root.as_fd(), changes).map_err(part(PART_TARGET))?;
     let mut attached = tree.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
     if let Some(limits) = &plan.overlay {
         attached = overlay(attached.as_fd(), root.as_fd(), limits).map_err(part(PART_OVERLAY))?;
@@ -172,9 +172,8 @@ fn private_mount_points(
             paths::ensure_file(root.as_fd(), &point.path, 0o644)?;
         }
     }
-    let read_only = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     for (_, cover) in &covers {
-        mount::mount_setattr(cover.as_fd(), 0, &read_only)?;
+        attributes::set(cover.as_fd(), 0, &attributes::READ_ONLY)?;
     }
     Ok(root)
 }
@@ -240,10 +239,9 @@ fn skeleton(original: BorrowedFd<'_>, attach_to: BorrowedFd<'_>) -> Result<Owned
 /// Makes `/` read-only, without the mounts below it.
 ///
 /// # Errors
-/// Those of `mount_setattr(2)`.
+/// Those of [`attributes::set`].
 pub fn make_root_read_only(root: BorrowedFd<'_>) -> Result<(), Fault> {
-    let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-    Ok(mount::mount_setattr(root, 0, &attr)?)
+    Ok(attributes::set(root, 0, &attributes::READ_ONLY)?)
 }
 
 /// Makes `root` this process's `/` and detaches the old one, with all that lay between the two.

@@ -333,7 +333,7 @@ impl<'a> Walk<'a> {
                     process::install_fd(*from, *to)?;
                 }
             }
-            Step::CloseFrom(first) => process::cloexec_from(*first)?,
+            Step::CloseFrom(first) => process::cloexec_from(*first),
             Step::Limit(limit) => {
                 nix::sys::resource::setrlimit(limit.resource, limit.soft, limit.hard)?;
             }

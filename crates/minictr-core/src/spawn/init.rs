@@ -26,7 +26,7 @@ pub(super) fn fork_program() -> Result<(), Fault> {
     // socket must mean that the program executes.
     let _ = process::set_dumpable(false);
     let _ = process::set_parent_death_signal(libc::SIGKILL);
-    let _ = process::close_from(0);
+    process::close_from(0);
     let _ = process::set_name(c"minictr-init");
     clone::exit_now(serve(Pid::from_raw(program)))
 }

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::mounts::{Fault, is_directory};
 use crate::rootfs::paths;
 use crate::sys::clone::{self, Child};
+use crate::sys::features::{self, Interface};
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_IDMAP, MountAttr, OPEN_TREE_CLONE};
 
 /// User namespaces whose maps idmapped mounts use, one per map.
@@ -51,7 +52,8 @@ impl IdmapNamespaces {
 pub(super) fn open_cached(source: &Source) -> Result<Option<OwnedFd>> {
     match paths::open_cached(&source.path, flags(source)) {
         Ok(fd) => Ok(Some(fd)),
-        Err(Errno::EAGAIN | Errno::EINVAL) => Ok(None),
+        // ENOSYS and EINVAL: the kernel has no such question.
+        Err(Errno::EAGAIN | Errno::EINVAL | Errno::ENOSYS) => Ok(None),
         Err(errno) => Err(open_error(source, errno)),
     }
 }
@@ -128,6 +130,15 @@ pub(super) fn detach(
         && let Some(lines) = lines
     {
         use std::os::fd::AsRawFd;
+        if !features::has(Interface::MountSetattr) {
+            let object = format!("{}: {}", source.object, Interface::MountSetattr.absence());
+            return Err(Error::new(
+                ErrorCode::KernelUnsupported,
+                "shift the owners of files in",
+                object,
+            )
+            .hint("run as an unprivileged user, whose files need no shift, or with `--userns=host`, which makes root in the container root on the host"));
+        }
         let namespace = namespaces.get(lines)?;
         let attr = MountAttr {
             attr_set: MOUNT_ATTR_IDMAP,

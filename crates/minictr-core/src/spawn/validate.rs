@@ -2,8 +2,25 @@
 
 use super::hooks::Moment;
 use super::request::LaunchRequest;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
+use crate::sys::features;
+
+/// Checks that this kernel has what no container can start without.
+///
+/// # Errors
+/// `KernelUnsupported` with the first interface that is missing.
+pub(super) fn kernel() -> Result<()> {
+    match features::missing_essential() {
+        None => Ok(()),
+        Some(missing) => Err(Error::new(
+            ErrorCode::KernelUnsupported,
+            "start containers:",
+            missing.absence(),
+        )
+        .hint("minictr needs Linux 5.6 or newer; inside another container, perhaps its seccomp filter hides the call")),
+    }
+}
 
 /// Checks a request that came with `descriptors` descriptors.
 ///

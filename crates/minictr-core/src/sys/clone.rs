@@ -4,6 +4,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::features::{Interface, has};
+
 /// The kernel's `struct clone_args`, third version (Linux 5.7).
 #[repr(C, align(8))]
 #[derive(Default)]
@@ -37,36 +39,57 @@ pub struct Child {
 /// `_exit(2)` or `execve(2)` of the body's, else with status 0 once it returns.
 ///
 /// `flags` are namespaces (`CLONE_NEW…`) and `CLONE_PARENT`. `cgroup` is the directory of a v2
-/// cgroup to start in. The exit signal is SIGCHLD, or none of its own under `CLONE_PARENT`.
+/// cgroup to start in. The exit signal is SIGCHLD, or none of its own under `CLONE_PARENT`. Where
+/// there is no `clone3(2)`, `clone(2)` does the same, but for `cgroup`.
 ///
 /// Callers must be single-threaded: the child gets a copy of this thread alone, so a lock that
 /// another thread held would stay held. All processes of ours that clone are.
 ///
 /// # Errors
 /// EPERM where user namespaces are forbidden, ENOSPC where their number is exhausted, EAGAIN out
-/// of processes, EINVAL for flags that this kernel doesn't know.
+/// of processes, EINVAL for flags that this kernel doesn't know, ENOSYS for `cgroup` without
+/// `CLONE_INTO_CGROUP`.
 pub fn clone3(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
     body: impl FnOnce(),
 ) -> Result<Child, Errno> {
     let mut pidfd: i32 = -1;
+    let exit_signal = if flags & libc::CLONE_PARENT as u64 == 0 { libc::SIGCHLD as u64 } else { 0 };
     let mut args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: if flags & libc::CLONE_PARENT as u64 == 0 { libc::SIGCHLD as u64 } else { 0 },
+        exit_signal,
         ..CloneArgs::default()
     };
     if let Some(cgroup) = cgroup {
+        super::features::need(Interface::CloneIntoCgroup)?;
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    // SAFETY: args is a live `struct clone_args` of the size passed; pidfd outlives the call.
-    // Without CLONE_VM and with a null stack the child goes on here on a copy of this stack, as
-    // after fork(2), so nothing it does reaches the parent's memory. `flags` is never CLONE_VM,
-    // CLONE_FILES or CLONE_SIGHAND: callers in this crate pass CLONE_NEW* and CLONE_PARENT alone.
-    let ret = unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<CloneArgs>())
+    let ret = if has(Interface::Clone3) {
+        // SAFETY: args is a live `struct clone_args` of the size passed; pidfd outlives the call.
+        // Without CLONE_VM and with a null stack the child goes on here on a copy of this stack, as
+        // after fork(2), so nothing it does reaches the parent's memory. `flags` is never CLONE_VM,
+        // CLONE_FILES or CLONE_SIGHAND: callers in this crate pass CLONE_NEW* and CLONE_PARENT alone.
+        unsafe {
+            libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<CloneArgs>())
+        }
+    } else {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: as above: the same flags, a null stack, and the third argument, which both of the
+        // kernel's orders of them have in this place, is where CLONE_PIDFD stores the descriptor.
+        // CLONE_NEWTIME, whose bit is one of the exit signal's here, is never among the flags.
+        unsafe {
+            libc::syscall(
+                libc::SYS_clone,
+                args.flags | exit_signal,
+                none,
+                std::ptr::from_mut(&mut pidfd),
+                none,
+                none,
+            )
+        }
     };
     match Errno::result(ret)? {
         0 => {
@@ -79,6 +102,18 @@ pub fn clone3(
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
+}
+
+/// Whether a child can be made in a cgroup of v2. Before Linux 5.7 the structure is too long (E2BIG);
+/// since then a descriptor that can't be one is refused first of all (EINVAL).
+pub(super) fn knows_into_cgroup() -> bool {
+    let args = CloneArgs { flags: CLONE_INTO_CGROUP, cgroup: u64::MAX, ..CloneArgs::default() };
+    // SAFETY: args is a live `struct clone_args` of the size passed. No kernel makes a child of it:
+    // the number of the cgroup is beyond every descriptor's.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&args), size_of::<CloneArgs>())
+    };
+    has(Interface::Clone3) && Errno::result(ret) == Err(Errno::EINVAL)
 }
 
 /// Forks this process: `None` in the child, its pid in the parent. `fork(2)`.

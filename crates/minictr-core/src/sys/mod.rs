@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub mod bpf;
 pub mod clone;
+pub mod features;
 pub mod files;
 pub mod messages;
 pub mod mount;

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::features::{Interface, need};
+
 /// `open_tree(2)`: clone the mount instead of naming it.
 pub const OPEN_TREE_CLONE: u32 = 1;
 /// `open_tree(2)`, `mount_setattr(2)`: the whole tree of mounts below.
@@ -70,6 +72,7 @@ fn to_fd(ret: libc::c_long) -> Result<OwnedFd, Errno> {
 /// ENODEV for an unknown type, EPERM without `CAP_SYS_ADMIN` in the mount namespace's owner.
 pub fn fsopen(fs_type: &CStr) -> Result<OwnedFd, Errno> {
     const FSOPEN_CLOEXEC: u32 = 1;
+    need(Interface::MountDescriptors)?;
     // SAFETY: fs_type is a NUL-terminated string that outlives the call; the kernel copies it.
     to_fd(unsafe { libc::syscall(libc::SYS_fsopen, fs_type.as_ptr(), FSOPEN_CLOEXEC) })
 }
@@ -142,6 +145,7 @@ pub fn fsmount(context: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd, Errn
 /// EINVAL for a mount of another mount namespace, or one with locked mounts below without
 /// `AT_RECURSIVE`; EPERM without `CAP_SYS_ADMIN`.
 pub fn open_tree(dir: BorrowedFd<'_>, path: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
+    need(Interface::MountDescriptors)?;
     let flags = flags | libc::O_CLOEXEC as u32;
     // SAFETY: path is NUL-terminated and outlives the call.
     to_fd(unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), path.as_ptr(), flags) })
@@ -207,8 +211,9 @@ pub fn move_mount_onto(
 ///
 /// # Errors
 /// EINVAL where the filesystem can't be idmapped, EPERM for a locked attribute or without
-/// privilege over the filesystem.
+/// privilege over the filesystem; ENOSYS before Linux 5.12.
 pub fn mount_setattr(mount: BorrowedFd<'_>, flags: u32, attr: &MountAttr) -> Result<(), Errno> {
+    need(Interface::MountSetattr)?;
     // SAFETY: attr is a live `struct mount_attr` of exactly the size passed, which is the layout
     // of its first version; the path is static.
     Errno::result(unsafe {

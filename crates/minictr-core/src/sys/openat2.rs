@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::features::{Interface, need};
+
 /// The walk may not leave the mount it starts on.
 pub const RESOLVE_NO_XDEV: u64 = 0x01;
 /// Links such as those of `/proc/PID/fd` aren't followed.
@@ -28,7 +30,7 @@ struct OpenHow {
 /// Opens `path` below `dir`, close-on-exec.
 ///
 /// # Errors
-/// ELOOP for a link that `resolve` forbids, EXDEV for a walk that leaves, EAGAIN where a concurrent
+/// ENOSYS before Linux 5.6; ELOOP for a link that `resolve` forbids, EXDEV for a walk that leaves, EAGAIN where a concurrent
 /// rename made the answer uncertain or the cache has none.
 pub fn openat2(
     dir: BorrowedFd<'_>,
@@ -37,6 +39,10 @@ pub fn openat2(
     mode: u32,
     resolve: u64,
 ) -> Result<OwnedFd, Errno> {
+    need(Interface::Openat2)?;
+    if resolve & RESOLVE_CACHED != 0 {
+        need(Interface::ResolveCached)?;
+    }
     let how =
         OpenHow { flags: (flags | libc::O_CLOEXEC) as u32 as u64, mode: u64::from(mode), resolve };
     // SAFETY: path is NUL-terminated, how is a live `struct open_how` of the size passed; both

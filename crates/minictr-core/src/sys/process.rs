@@ -2,8 +2,11 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
+
+use super::features::{Interface, has};
 
 /// How a process ended, with the resources that it and the children it waited for used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,29 +165,59 @@ pub fn set_name(name: &CStr) -> Result<(), Errno> {
     prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong).map(drop)
 }
 
-/// Closes every descriptor from `first` on. `close_range(2)`, Linux 5.9.
+/// Closes every descriptor from `first` on. `close_range(2)`.
 ///
 /// Only for a process that is about to exec or exit: it closes descriptors that Rust values own.
-///
-/// # Errors
-/// ENOSYS before Linux 5.9.
-pub fn close_from(first: RawFd) -> Result<(), Errno> {
-    close_range(first, 0)
+pub fn close_from(first: RawFd) {
+    close_range(first, false);
 }
 
-/// Marks every descriptor from `first` on close-on-exec. `close_range(2)`, Linux 5.11.
+/// Marks every descriptor from `first` on close-on-exec. `close_range(2)`, `CLOSE_RANGE_CLOEXEC`.
+pub fn cloexec_from(first: RawFd) {
+    close_range(first, true);
+}
+
+/// The highest descriptor that may have been inherited, where [`remember_descriptors`] looked.
+static HIGHEST: AtomicI32 = AtomicI32::new(0);
+/// Descriptors that a child may open itself before it closes: they get the lowest free numbers.
+const CHILDS_OWN: i32 = 1024;
+
+/// Before a clone: notes which descriptors there are, for a kernel without `close_range(2)`. The
+/// child can't look itself, as the /proc that it sees is a container's.
 ///
 /// # Errors
-/// ENOSYS before Linux 5.9, EINVAL before 5.11.
-pub fn cloexec_from(first: RawFd) -> Result<(), Errno> {
+/// That of opening /proc/self/fd.
+pub fn remember_descriptors() -> Result<(), Errno> {
+    if has(Interface::CloseRange) {
+        return Ok(());
+    }
+    let listing = std::fs::read_dir("/proc/self/fd")
+        .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    HIGHEST.store(numbers.max().unwrap_or(0), Ordering::Relaxed);
+    Ok(())
+}
+
+fn close_range(first: RawFd, mark_only: bool) {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    close_range(first, CLOSE_RANGE_CLOEXEC)
-}
-
-fn close_range(first: RawFd, flags: u32) -> Result<(), Errno> {
-    // SAFETY: no pointers are passed. Closing descriptors that values own would be a use after
-    // close, which is why the callers' documentation limits `close_from` to processes about to end.
-    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
+    let flags = if mark_only { CLOSE_RANGE_CLOEXEC } else { 0 };
+    if has(Interface::CloseRange) {
+        // SAFETY: no pointers are passed. Closing descriptors that values own would be a use after
+        // close, which is why the callers' documentation limits `close_from` to processes about to
+        // end. It can't fail: the range and the flags are valid.
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+        return;
+    }
+    for fd in first..=HIGHEST.load(Ordering::Relaxed).saturating_add(CHILDS_OWN) {
+        // SAFETY: as above; EBADF for a number that isn't open.
+        unsafe {
+            if mark_only {
+                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC)
+            } else {
+                libc::close(fd)
+            }
+        };
+    }
 }
 
 /// Makes `target` a copy of `fd` that stays open over exec. `dup2(2)`; where both are the same

@@ -170,6 +170,7 @@ impl Supervisor {
 
     fn begin(&mut self, id: LaunchId, request: LaunchRequest, fds: Vec<OwnedFd>) -> Result<()> {
         let begun = Instant::now();
+        validate::kernel()?;
         validate::request(&request, fds.len())?;
         let (range, ids) = self.container_ids(&request)?;
         if let Err(error) = ids::refuse_nesting_as_root(&self.caller, &request, &ids) {

@@ -73,6 +73,11 @@ impl Supervisor {
         }
         self.make_cgroup(launch)?;
         self.place_descriptors(launch)?;
+        process::remember_descriptors().context(
+            ErrorCode::ResourceExhausted,
+            "list",
+            "this process's descriptors",
+        )?;
         let (ours, theirs) = report_pair()?;
         let counter = self.progress.get(slot).ok_or_else(|| {
             Error::new(ErrorCode::Internal, "find the progress counter of", "a launch")
