@@ -429,6 +429,30 @@ test(
   },
 );
 
+for (const [userns, who] of [
+  ['host', 'root'],
+  ['subordinate', 'unprivileged'],
+] as const) {
+  test(
+    `userns '${userns}' leaves the owners of volumes as they are`,
+    {
+      skip:
+        container.skip ||
+        lacks(who, ...(isRoot ? [] : (['subordinate-ids', 'newuidmap'] as const))),
+    },
+    async () => {
+      const folder = newFolder('volume');
+      writeFileSync(join(folder, 'file'), 'mine');
+      const { stdout } = await run('stat', ['-c', '%u', '/volume/file'], {
+        rootfs: busybox,
+        userns,
+        mounts: { '/volume': folder },
+      });
+      assert.equal(stdout.trim(), '0');
+    },
+  );
+}
+
 test("userns 'host' needs root", { skip: container.skip || lacks('unprivileged') }, async () => {
   await assert.rejects(self({ userns: 'host' }), MinictrError);
 });

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { invalid } from '../errors.js';
+import { isMachineRoot } from './caller.js';
 import {
   type HostRoot,
   homeOfCaller,
@@ -367,8 +368,10 @@ function mounts(options: ContainerOptions): SpecMount[] {
   const given = Object.entries(options.mounts ?? {});
   // A mount inside another must come after it, in whatever order they were named.
   given.sort(([a], [b]) => depth(a) - depth(b));
-  for (const [target, mount] of given)
-    list.push(specMount(target, mount, options.userns !== 'host'));
+  // In the host's ids, and where the caller's own id is root's, owners are what they should be.
+  const own = options.userns === 'subordinate' && !isMachineRoot();
+  const shifts = options.userns !== 'host' && !own;
+  for (const [target, mount] of given) list.push(specMount(target, mount, shifts));
   for (const device of options.devices ?? []) {
     const host = typeof device === 'string' ? device : device.host;
     const container = (typeof device === 'string' ? undefined : device.container) ?? host;
