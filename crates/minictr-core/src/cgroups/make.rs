@@ -179,6 +179,12 @@ pub(super) fn enabled(directory: BorrowedFd<'_>) -> Vec<Controller> {
     named.chain(V2_ALWAYS).collect()
 }
 
+/// Whether a v2 cgroup holds processes itself. The root, which has no type, may.
+fn holds_processes(cgroup: BorrowedFd<'_>) -> bool {
+    files::read(cgroup, "cgroup.type").is_ok()
+        && files::read(cgroup, "cgroup.procs").is_ok_and(|processes| !processes.trim().is_empty())
+}
+
 /// Passes controllers on to the cgroups below `parent`.
 ///
 /// # Errors
@@ -196,6 +202,11 @@ pub(super) fn enable(parent: BorrowedFd<'_>, needed: &[(Controller, bool)]) -> R
         .collect();
     if missing.is_empty() {
         return Ok(());
+    }
+    // The kernel lets a cgroup with processes pass on those that know threads, such as `pids`, and
+    // what is below can then hold no process (EOPNOTSUPP for the clone).
+    if holds_processes(parent) {
+        return Err(Errno::EBUSY);
     }
     let write = |names: &str| files::write(parent, "cgroup.subtree_control", names);
     let all: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
