@@ -1,31 +1,25 @@
-// npm test [-- rust|node] [-- --debug] [-- FILTER...]
+// npm test [-- rust|node|guest] [-- --debug] [-- FILTER...]
 //
 // Installs what the tests need, builds, and runs every suite: as root and again as an unprivileged
-// user where we are root, else as who we are. FILTER is a part of a test's name (Rust) or of a test
-// file's path (TypeScript). The last line sums everything. With --debug the native files are those
-// of the quick build.
+// user where we are root, else as who we are; then those in which cgroups matter once more in a guest
+// with cgroup v2. FILTER is a part of a test's name (Rust) or of a test file's path (TypeScript);
+// with one, the guest runs only where it is asked for. The last line sums everything. With --debug
+// the native files are those of the quick build.
 //
 // Tests that can't run here say so by name:
 //   TypeScript   t.skip(reason), or the `skip` option
 //   Rust         one line `NAME: REASON` appended to the file that $MINICTR_TEST_SKIPPED names
 // $MINICTR_TEST_REQUIRE lists what must be there, by commas (`root,cgroup2,…`, or `all`): a test
 // that would skip for lack of it fails.
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { build } from './build.mjs';
 import { Failure, lines, main, output, progress, root } from './support/command.mjs';
+import { runInGuest } from './support/guest.mjs';
 import { needCompiler, needNodeModules, needRust, wantPackages } from './support/prerequisites.mjs';
+import { Results, runNodeTests, runRustTest } from './support/suites.mjs';
 import { withTestUser } from './support/test-user.mjs';
 
 /** Debian packages that tests use, by the file that shows that they are there. */
@@ -50,14 +44,23 @@ const PACKAGES = {
   ...(output('go', ['version']) === undefined && { 'golang-go': '/usr/bin/go' }),
 };
 
-const totals = { passed: 0, failed: 0, skipped: 0 };
-const failures = [];
-
-function add({ passed, failed, skipped }) {
-  totals.passed += passed;
-  totals.failed += failed;
-  totals.skipped += skipped;
-}
+/**
+ * What runs again in the guest with cgroup v2: Rust test files, and tests by the beginnings of their
+ * paths in __test__; of these what a user without a cgroup of his own runs; what must be there.
+ */
+const GUEST = {
+  rust: ['src/lib.rs', 'tests/cgroup_v2.rs', 'tests/cgroups.rs', 'tests/limits.rs', 'tests/run.rs'],
+  node: ['container/cgroup-v2', 'container/kernels', 'container/result', 'denial/limits'],
+  withoutDelegation: ['container/cgroup-v2'],
+  require: [
+    'cgroup-v2',
+    'memory-cgroup',
+    'pids-cgroup',
+    'cpu-cgroup',
+    'user-namespaces',
+    'busybox',
+  ],
+};
 
 /** The executables of all Rust tests, built once: `{ name, file, folder }`. */
 async function rustTests() {
@@ -90,48 +93,8 @@ async function rustTests() {
   return tests.sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** Runs one Rust test executable as `who` and adds its result up. */
-async function runRustTest({ name, file, folder }, who, filters) {
-  const suite = `rust: ${name} as ${who.name}`;
-  const skippedFile = join(who.scratch, 'skipped');
-  writeFileSync(skippedFile, '');
-  // Not by the mode of the file's making: the umask would keep the other user from writing it.
-  chmodSync(skippedFile, 0o666);
-  let result;
-  const { code, signal } = await lines(
-    who.path(file),
-    [...filters],
-    (line) => {
-      if (/^test .* \.\.\. ok$/.test(line) || line === '' || line.startsWith('running ')) return;
-      const counts = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
-      if (counts) result = counts.slice(1, 4).map(Number);
-      else process.stdout.write(`${line}\n`);
-      const failed = /^test (.*) \.\.\. FAILED$/.exec(line);
-      if (failed) failures.push(`${suite}: ${failed[1]}`);
-    },
-    {
-      cwd: who.path(folder),
-      env: { ...who.env, CARGO_MANIFEST_DIR: who.path(folder), MINICTR_TEST_SKIPPED: skippedFile },
-      ...who.ids,
-    },
-  );
-  const skips = readFileSync(skippedFile, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '');
-  for (const skip of skips) process.stdout.write(`skipped: ${skip}\n`);
-  if (result === undefined) {
-    failures.push(`${suite}: ended with ${signal ?? code} before its result`);
-    result = [0, 1, 0];
-  }
-  const [passed, failed, ignored] = result;
-  add({ passed: passed - skips.length, failed, skipped: ignored + skips.length });
-  progress(
-    `${suite}: ${passed - skips.length} passed, ${failed} failed, ${ignored + skips.length} skipped`,
-  );
-}
-
 /** The examples in Rust's documentation comments; as root only, they make no containers. */
-async function runDocTests() {
+async function runDocTests(results) {
   const suite = 'rust: documentation examples';
   let seen = false;
   const { code } = await lines(
@@ -142,14 +105,11 @@ async function runDocTests() {
       if (!counts) return;
       seen = true;
       const [passed, failed, skipped] = counts.slice(1, 4).map(Number);
-      add({ passed, failed, skipped });
-      if (failed > 0) failures.push(suite);
+      results.add({ passed, failed, skipped });
+      if (failed > 0) results.failures.push(suite);
     },
   );
-  if (code !== 0 && !seen) {
-    add({ passed: 0, failed: 1, skipped: 0 });
-    failures.push(suite);
-  }
+  if (code !== 0 && !seen) results.fail(suite);
 }
 
 /** Compiled test files below `folder`, by path. */
@@ -161,43 +121,42 @@ function testFiles(folder) {
     .sort();
 }
 
-/** Runs TypeScript tests as `who` and adds their results up. */
-async function runNodeTests(files, who) {
-  const suite = `node: ${files.length} files as ${who.name}`;
-  progress(`running ${suite}`);
-  const result = join(who.scratch, 'totals.json');
-  rmSync(result, { force: true });
-  const reporter = who.path(join(root, 'scripts/support/totals.mjs'));
-  const { status, signal } = spawnSync(
-    who.node,
-    [
-      '--test',
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      `--test-reporter=${reporter}`,
-      `--test-reporter-destination=${result}`,
-      ...files.map((file) => who.path(file)),
-    ],
-    { cwd: who.path(root), env: who.env, stdio: ['ignore', 'inherit', 'inherit'], ...who.ids },
-  );
-  const counts = existsSync(result) ? JSON.parse(readFileSync(result, 'utf8')) : undefined;
-  if (counts === undefined || (status !== 0 && counts.failed === 0)) {
-    add({ passed: counts?.passed ?? 0, failed: 1, skipped: counts?.skipped ?? 0 });
-    failures.push(`${suite}: ended with ${signal ?? status}`);
-    return;
-  }
-  add(counts);
-  if (counts.failed > 0) failures.push(suite);
-  progress(`${suite}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
-}
-
 /** Whether a test file makes sense only once, as whoever runs the whole. */
 const runsOnce = (file) => /\/__test__\/(house|types|oci)\//.test(file);
 
+/** Those test files of `list` whose paths in __test__ begin with one of `parts`. */
+function chosen(list, parts) {
+  const folder = join(root, 'build/__test__');
+  return list.filter((file) => parts.some((part) => relative(folder, file).startsWith(part)));
+}
+
+/** Everything on this machine: as who we are, and as root also as an unprivileged user. */
+async function runHere(rust, node, filters, scratch, results) {
+  const self = {
+    name: process.getuid() === 0 ? 'root' : 'this user',
+    scratch,
+    node: process.execPath,
+    path: (path) => path,
+    env: process.env,
+    ids: {},
+  };
+  for (const test of rust) await runRustTest(test, self, filters, results);
+  if (rust.length > 0 && filters.length === 0) await runDocTests(results);
+  if (node.length > 0) runNodeTests(node, self, results);
+  if (process.getuid() !== 0) return;
+
+  const again = node.filter((file) => !runsOnce(file));
+  const ran = await withTestUser(rust, async (user) => {
+    for (const test of rust) await runRustTest(test, user, filters, results);
+    if (again.length > 0) runNodeTests(again, user, results);
+  });
+  if (!ran) results.skip('everything as an unprivileged user', 'useradd');
+}
+
 await main(async (args) => {
-  const only = ['rust', 'node'].includes(args[0]) ? args.shift() : undefined;
+  const only = ['rust', 'node', 'guest'].includes(args[0]) ? args.shift() : undefined;
   const debug = args.includes('--debug');
-  args = args.filter((arg) => arg !== '--debug');
+  const filters = args.filter((arg) => arg !== '--debug');
   needRust();
   needCompiler();
   needNodeModules();
@@ -211,38 +170,26 @@ await main(async (args) => {
     only === 'rust'
       ? []
       : testFiles(join(root, 'build/__test__')).filter(
-          (file) => args.length === 0 || args.some((part) => file.includes(part)),
+          (file) => filters.length === 0 || filters.some((part) => file.includes(part)),
         );
 
+  const results = new Results();
   const scratch = mkdtempSync(join(tmpdir(), 'minictr-test-'));
   try {
-    const self = {
-      name: process.getuid() === 0 ? 'root' : 'this user',
-      scratch,
-      node: process.execPath,
-      path: (path) => path,
-      env: process.env,
-      ids: {},
-    };
-    for (const test of rust) await runRustTest(test, self, args);
-    if (rust.length > 0 && args.length === 0) await runDocTests();
-    if (node.length > 0) await runNodeTests(node, self);
-
-    if (process.getuid() === 0) {
-      const again = node.filter((file) => !runsOnce(file));
-      const ran = await withTestUser(rust, async (user) => {
-        for (const test of rust) await runRustTest(test, user, args);
-        if (again.length > 0) await runNodeTests(again, user);
-      });
-      if (!ran) {
-        progress('skipped: everything as an unprivileged user: useradd is not there or failed');
-        add({ passed: 0, failed: 0, skipped: 1 });
-      }
+    if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
+    if (only === 'guest' || (only === undefined && filters.length === 0)) {
+      const suites = {
+        rust: rust.filter(({ name }) => GUEST.rust.some((file) => name === `minictr-core ${file}`)),
+        node: chosen(node, GUEST.node),
+        withoutDelegation: chosen(node, GUEST.withoutDelegation),
+      };
+      await runInGuest({ ...suites, filters, require: GUEST.require }, results);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 
+  const { totals, failures } = results;
   if (failures.length > 0)
     process.stdout.write(`\nfailed:\n${failures.map((name) => `  ${name}\n`).join('')}`);
   process.stdout.write(

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { MinictrError, ProgramError, run, type StreamRunOptions } from '../../ts/index.js';
 import { lacksBusybox, newBusybox } from '../support/busybox.js';
-import { lacks } from '../support/host.js';
+import { lacks, patience } from '../support/host.js';
 import { watchForLeaks } from '../support/leaks.js';
 
 watchForLeaks();
@@ -110,7 +110,7 @@ test('an init reports a signal as 128 and its number', container, async () => {
 
 test('timeoutMs ends the container and says so', container, async () => {
   const begun = performance.now();
-  const error = await failureOf(sh('echo begun; sleep 30', { timeoutMs: 300 }));
+  const error = await failureOf(sh('echo begun; sleep 300', { timeoutMs: 300 * patience }));
   const took = performance.now() - begun;
   assert.equal(error.timedOut, true);
   assert.equal(error.signal, 'SIGKILL');

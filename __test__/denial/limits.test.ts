@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 
 import { run } from '../../ts/index.js';
 import { observe, sharedRootfs, tryInside, WITHOUT } from '../support/contain.js';
-import { has, lacks } from '../support/host.js';
+import { has, lacks, patience } from '../support/host.js';
 import { allProcesses, watchForLeaks } from '../support/leaks.js';
 
 watchForLeaks();
@@ -27,7 +27,7 @@ describe('processes', () => {
     const bomb = run('/bin/probe', ['fork-bomb', '5000', '60000'], {
       rootfs: sharedRootfs(),
       limits: { pids: 64 },
-      timeoutMs: 1500,
+      timeoutMs: 1500 * patience,
       reject: false,
     });
     const other = await tryInside(['end-with', '0']);
@@ -60,7 +60,7 @@ describe('processes', () => {
   test('a program that ignores every signal ends with its timeout', async () => {
     const { timedOut, signal } = await run('/bin/probe', ['stay'], {
       rootfs: sharedRootfs(),
-      timeoutMs: 300,
+      timeoutMs: 300 * patience,
       reject: false,
     });
     assert.deepEqual({ timedOut, signal }, { timedOut: true, signal: 'SIGKILL' });

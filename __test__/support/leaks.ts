@@ -40,6 +40,24 @@ const read = (path: string) => attemptTo(() => readFileSync(path, 'utf8'), '');
 const names = (folder: string) => attemptTo(() => readdirSync(folder), []);
 
 /**
+ * Where in its cgroup this process is. On v2 a cgroup with processes passes no controllers on, so
+ * it is in a leaf, and containers are beside it.
+ */
+const leafOf = (controller: string) => (controller === '' ? 'tests' : '.');
+
+/** On v2 a cgroup has only those controllers that the one above passes on. */
+function passControllersOn(cgroup: string): void {
+  const offered = read(join(cgroup, 'cgroup.controllers')).trim().split(' ').filter(Boolean);
+  const wanted = offered.map((name) => `+${name}`).join(' ');
+  writeFileSync(join(cgroup, 'cgroup.subtree_control'), wanted);
+}
+
+function removeOwn(controller: string, own: string): void {
+  attemptTo(() => rmdirSync(join(own, leafOf(controller))), undefined);
+  attemptTo(() => rmdirSync(own), undefined);
+}
+
+/**
  * Moves this process into cgroups of its own, as root: whatever it starts, however far it
  * daemonizes, is then found below them, and no other process is.
  */
@@ -52,17 +70,18 @@ function enterOwnCgroups(): void {
       continue;
     const own = join(parent, `minictr-test-${process.pid}`);
     try {
-      mkdirSync(own);
-      writeFileSync(join(own, 'cgroup.procs'), String(process.pid));
+      mkdirSync(join(own, leafOf(controller)), { recursive: true });
+      if (controller === '') passControllersOn(own);
+      writeFileSync(join(own, leafOf(controller), 'cgroup.procs'), String(process.pid));
       ownCgroups.set(controller, own);
     } catch {
-      attemptTo(() => rmdirSync(own), undefined);
+      removeOwn(controller, own);
     }
   }
   process.once('exit', () => {
-    for (const own of ownCgroups.values()) {
+    for (const [controller, own] of ownCgroups) {
       attemptTo(() => writeFileSync(join(own, '../cgroup.procs'), String(process.pid)), undefined);
-      attemptTo(() => rmdirSync(own), undefined);
+      removeOwn(controller, own);
     }
   });
 }

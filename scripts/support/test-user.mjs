@@ -77,11 +77,13 @@ function readableNode(copy, uid, gid) {
 
 /**
  * Makes a user with subordinate ids (as useradd gives them), hands `body` what is needed to run as
- * that user, and removes every trace afterwards. False where no user could be made.
+ * that user, and removes every trace afterwards. False where no user could be made. `readable` is
+ * where the user can read the clone, else it is copied.
  */
-export async function withTestUser(rustTests, body) {
+export async function withTestUser(rustTests, body, readable) {
   const name = `minictr-${randomBytes(3).toString('hex')}`;
   const copy = mkdtempSync(join(tmpdir(), 'minictr-test-copy-'));
+  const clone = readable ?? copy;
   let made = false;
   try {
     made = output('useradd', ['--create-home', '--shell', '/bin/sh', name]) !== undefined;
@@ -89,9 +91,11 @@ export async function withTestUser(rustTests, body) {
     const { uid, gid, home } = idsOf(name);
     progress(`running again as the unprivileged user ${name} (uid ${uid})`);
     chmodSync(copy, 0o755);
-    for (const path of NEEDED) copyInto(copy, path);
-    for (const { file } of rustTests) copyInto(copy, relative(root, file));
-    for (const helper of ['minictr-oci', 'probe']) copyInto(copy, `target/debug/${helper}`);
+    if (readable === undefined) {
+      for (const path of NEEDED) copyInto(copy, path);
+      for (const { file } of rustTests) copyInto(copy, relative(root, file));
+      for (const helper of ['minictr-oci', 'probe']) copyInto(copy, `target/debug/${helper}`);
+    }
     const scratch = join(copy, 'scratch');
     mkdirSync(scratch);
     chownSync(scratch, uid, gid);
@@ -103,7 +107,7 @@ export async function withTestUser(rustTests, body) {
       name: 'an unprivileged user',
       scratch,
       node: readableNode(copy, uid, gid),
-      path: (path) => join(copy, relative(root, path)),
+      path: (path) => join(clone, relative(root, path)),
       env: {
         PATH: process.env.PATH,
         HOME: home,

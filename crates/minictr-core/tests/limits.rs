@@ -80,7 +80,7 @@ fn nothing_of_a_cgroup_is_left_behind() {
     let id = request["id"].as_str().unwrap().to_owned();
     let mut supervisor = Supervisor::new().unwrap();
     run(&mut supervisor, request).unwrap();
-    assert_eq!(cgroups_of(&id), [] as [std::path::PathBuf; 0]);
+    assert_eq!(cgroups_of(&format!("minictr-{id}")), [] as [std::path::PathBuf; 0]);
 }
 
 #[test]

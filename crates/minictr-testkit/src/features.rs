@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::{Uid, getpid};
 
@@ -20,7 +21,7 @@ pub enum Feature {
     CgroupV1Memory,
     /// A writable cgroup v1 hierarchy with the pids controller.
     CgroupV1Pids,
-    /// A cgroup2 mount in which this process may make cgroups.
+    /// Cgroup v2 alone, with the memory controller, in which this process may make cgroups.
     CgroupV2,
     /// overlayfs on a temporary directory.
     Overlay,
@@ -62,7 +63,7 @@ impl Feature {
             Self::UserNamespaces => succeeds("unshare", &["--user", "true"]),
             Self::CgroupV1Memory => can_make_cgroup("memory"),
             Self::CgroupV1Pids => can_make_cgroup("pids"),
-            Self::CgroupV2 => can_make_cgroup(""),
+            Self::CgroupV2 => own_cgroup("memory").is_none() && can_make_cgroup(""),
             Self::Overlay => fs::read_to_string("/proc/filesystems")
                 .is_ok_and(|known| known.lines().any(|line| line.ends_with("\toverlay"))),
             Self::Fuse => Uid::effective().is_root() && fs::File::open("/dev/fuse").is_ok(),
@@ -145,8 +146,11 @@ pub(crate) fn own_cgroup(controller: &str) -> Option<std::path::PathBuf> {
 }
 
 fn can_make_cgroup(controller: &str) -> bool {
+    // Tests are threads, and ask at the same time.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     own_cgroup(controller).is_some_and(|own| {
-        let trial = own.join(format!("minictr-testkit-{}", getpid()));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let trial = own.join(format!("minictr-testkit-{}-{count}", getpid()));
         fs::create_dir(&trial).is_ok() && fs::remove_dir(&trial).is_ok()
     })
 }

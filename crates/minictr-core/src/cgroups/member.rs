@@ -20,9 +20,9 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) directory: OwnedFd,
     /// What the child, which is one thread, puts itself in by, open for writing: `tasks` of v1, and
-    /// `cgroup.procs` of v2 where it can't be cloned into it. Not `cgroup.procs` of v1, for which the kernel keeps every process of the machine from starting and
-    /// ending: it waits for that until each CPU has been elsewhere, 7 ms where nobody has done so
-    /// just before.
+    /// `cgroup.procs` of v2 where no child can be cloned into it. Not `cgroup.procs` of v1, for which
+    /// the kernel keeps every process of the machine from starting and ending: it waits for that until
+    /// each CPU has been elsewhere, 7 ms where nobody has done so just before.
     pub(super) attach: Option<OwnedFd>,
 }
 
