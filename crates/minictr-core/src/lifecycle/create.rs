@@ -212,7 +212,7 @@ fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
     let json = std::fs::read(&path)
         .context(ErrorCode::Io, "read", format!("`{}`", path.display()))
         .map_err(|error| error.hint("a bundle is a directory with config.json and a rootfs"))?;
-    let spec = spec::parse(&json)?;
+    let spec = spec::parse_extensible(&json)?;
     Ok((json, spec))
 }
 
@@ -221,7 +221,7 @@ fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
 /// # Errors
 /// `NotFound`, `InvalidArgument`.
 pub(super) fn config_of(entry: &Entry) -> Result<Spec> {
-    spec::parse(&entry.config()?)
+    spec::parse_extensible(&entry.config()?)
 }
 
 fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {

@@ -350,6 +350,50 @@ pub fn parse(json: &[u8]) -> Result<Spec> {
     parse_json(json, "read container config")
 }
 
+/// Reads the `config.json` of an engine. Properties that the specification doesn't have are passed
+/// over, as `config.md#extensibility` demands; one that it has is never.
+///
+/// # Errors
+/// As for [`parse`], but for unknown fields.
+pub fn parse_extensible(json: &[u8]) -> Result<Spec> {
+    let refused = match parse(json) {
+        Err(refused) => refused,
+        known => return known,
+    };
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(json) else {
+        return Err(refused);
+    };
+    // One at a time: the parser stops at each.
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, Spec>(document.clone()) {
+            Ok(spec) => return Ok(spec),
+            Err(error) => error,
+        };
+        let unknown = error.inner().to_string().starts_with("unknown field");
+        if !unknown || !remove(&mut document, error.path()) {
+            return parse(document.to_string().as_bytes());
+        }
+    }
+}
+
+/// Takes a property out of a document; false where there is none at the path.
+fn remove(document: &mut serde_json::Value, path: &serde_path_to_error::Path) -> bool {
+    use serde_path_to_error::Segment;
+    let segments: Vec<_> = path.iter().collect();
+    let Some((Segment::Map { key }, above)) = segments.split_last() else { return false };
+    let mut value = document;
+    for segment in above {
+        let next = match segment {
+            Segment::Map { key } => value.get_mut(key),
+            Segment::Seq { index } => value.get_mut(index),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        value = next;
+    }
+    value.as_object_mut().is_some_and(|object| object.remove(key).is_some())
+}
+
 /// Reads any document of ours with the path of the offending field in the error.
 ///
 /// # Errors
@@ -368,4 +412,30 @@ pub fn parse_json<'de, T: Deserialize<'de>>(json: &'de [u8], operation: &str) ->
         .end()
         .map_err(|error| Error::invalid(operation, format!("after the document: {error}")))?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXTENDED: &str = r#"{
+        "ociVersion": "1.3.0", "com.example": {"a": 1},
+        "process": {"cwd": "/", "user": {"uid": 7, "shoe": 42}, "args": ["true"]},
+        "mounts": [{"destination": "/proc"}, {"destination": "/x", "colour": "red"}]
+    }"#;
+
+    #[test]
+    fn properties_that_the_specification_has_not_are_passed_over_for_engines() {
+        let spec = parse_extensible(EXTENDED.as_bytes()).unwrap();
+        assert_eq!(spec.process.unwrap().user.uid, 7);
+        assert_eq!(spec.mounts[1].destination, "/x");
+        assert!(parse(EXTENDED.as_bytes()).is_err(), "elsewhere they are errors");
+    }
+
+    #[test]
+    fn a_property_of_the_wrong_type_is_an_error_beside_unknown_ones() {
+        let wrong = EXTENDED.replace(r#""uid": 7"#, r#""uid": "seven""#);
+        let error = parse_extensible(wrong.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("process.user.uid"), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::features::{Interface, has};
 
@@ -204,9 +205,15 @@ fn close_range(first: RawFd, mark_only: bool) {
     if has(Interface::CloseRange) {
         // SAFETY: no pointers are passed. Closing descriptors that values own would be a use after
         // close, which is why the callers' documentation limits `close_from` to processes about to
-        // end. It can't fail: the range and the flags are valid.
-        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
-        return;
+        // end.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+        if result == 0 {
+            return;
+        }
+        // Range and flags are valid: the container's own filter denies the call, and nobody looked
+        // at the descriptors beforehand.
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(RawFd::MAX as u64, |(soft, _)| soft);
+        HIGHEST.store(RawFd::try_from(limit).unwrap_or(RawFd::MAX), Ordering::Relaxed);
     }
     for fd in first..=HIGHEST.load(Ordering::Relaxed).saturating_add(CHILDS_OWN) {
         // SAFETY: as above; EBADF for a number that isn't open.
@@ -330,12 +337,7 @@ impl CStringArray {
 ///
 /// # Errors
 /// EPERM for a raise of the hard limit without `CAP_SYS_RESOURCE`, ESRCH.
-pub fn prlimit(
-    pid: i32,
-    resource: nix::sys::resource::Resource,
-    soft: u64,
-    hard: u64,
-) -> Result<(), Errno> {
+pub fn prlimit(pid: i32, resource: Resource, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     // SAFETY: limit is live; a null old limit is allowed.
     Errno::result(unsafe {
