@@ -11,6 +11,8 @@ export declare class BindingRootfs {
   kind(path: string): 'file' | 'directory' | 'link' | 'other' | null
   /** Copies a regular file of the host's in, whole or not at all. */
   copyFile(source: string, path: string): Promise<void>
+  /** Lets go of the directory, which can't be unmounted until then, once copies under way are done. */
+  close(): void
   /** Makes a symbolic link, with times and owner of the host's link `source`. */
   symlink(target: string, path: string, source: string): void
   /** Makes `path` another name of the file at `existing`. */

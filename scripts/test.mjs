@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { build } from './build.mjs';
+import { TARGETS, buildTargets, fuzzAll, lacking } from './fuzz.mjs';
 import { Failure, lines, main, output, progress, root } from './support/command.mjs';
 import { runInGuest } from './support/guest.mjs';
 import { needCompiler, needNodeModules, needRust, wantPackages } from './support/prerequisites.mjs';
@@ -112,6 +113,19 @@ async function runDocTests(results) {
   if (code !== 0 && !seen) results.fail(suite);
 }
 
+/** Runs the fuzz targets, each for a minute: long enough to meet again what was met before. */
+async function runFuzzTargets(targets, results) {
+  const why = lacking();
+  if (why !== undefined) {
+    for (const target of targets) results.skip(`fuzz ${target}`, why);
+    return;
+  }
+  const found = await fuzzAll(buildTargets(), targets, 60);
+  process.stdout.write(found.map((failure) => `${failure}\n`).join(''));
+  for (const failure of found) results.fail(failure.split('\n', 1)[0]);
+  results.add({ passed: targets.length - found.length, failed: 0, skipped: 0 });
+}
+
 /** Compiled test files below `folder`, by path. */
 function testFiles(folder) {
   if (!existsSync(folder)) return [];
@@ -177,6 +191,12 @@ await main(async (args) => {
   const scratch = mkdtempSync(join(tmpdir(), 'minictr-test-'));
   try {
     if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
+    const fuzzed = TARGETS.filter(
+      (target) => filters.length === 0 || filters.some((part) => `fuzz ${target}`.includes(part)),
+    );
+    if (only !== 'node' && only !== 'guest' && fuzzed.length > 0) {
+      await runFuzzTargets(fuzzed, results);
+    }
     if (only === 'guest' || (only === undefined && filters.length === 0)) {
       const suites = {
         rust: rust.filter(({ name }) => GUEST.rust.some((file) => name === `minictr-core ${file}`)),

@@ -3,7 +3,7 @@
  *
  * Worker threads are environments of their own; each has its session, all share one spawner.
  */
-import type { BindingLaunch, BindingLibrary, BindingSession } from '../index.js';
+import type { BindingLaunch, BindingLibrary, BindingRootfs, BindingSession } from '../index.js';
 import { fromBinding, MinictrError } from './errors.js';
 import type { Stats } from './container/stats.js';
 import { loadNative } from './load-native.js';
@@ -203,16 +203,30 @@ function attempt<T>(act: () => T): T {
 /** The files of a rootfs, to bring others in. Every path but a source is one inside it. */
 export type RootfsFiles = ReturnType<typeof rootfsFiles>;
 
-/** Opens a directory of the host's as a rootfs; `index.d.ts` documents what can be done with it. */
-export function rootfsFiles(rootfs: string) {
+/**
+ * Opens a directory of the host's as a rootfs for as long as `use` takes; `index.d.ts` documents what
+ * can be done with it. It can't be unmounted meanwhile.
+ */
+export async function withRootfs<T>(
+  rootfs: string,
+  use: (files: RootfsFiles) => Promise<T>,
+): Promise<T> {
   const files = attempt(() => new addon.BindingRootfs(rootfs));
+  try {
+    return await use(rootfsFiles(files));
+  } finally {
+    files.close();
+  }
+}
+
+function rootfsFiles(files: BindingRootfs) {
   return {
     kind: (path: string) => attempt(() => files.kind(path)),
     makeDirectories: (path: string) => attempt(() => files.makeDirectories(path)),
     dressDirectory: (source: string, path: string) =>
       attempt(() => files.dressDirectory(source, path)),
     copyFile: (source: string, path: string) =>
-      files.copyFile(source, path).catch((thrown: unknown) => {
+      attempt(() => files.copyFile(source, path)).catch((thrown: unknown) => {
         throw fromBinding(thrown);
       }),
     link: (existing: string, path: string) => attempt(() => files.link(existing, path)),

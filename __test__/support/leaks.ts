@@ -22,6 +22,7 @@ import { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isRoot, ownCgroup } from './host.js';
+import { scratch } from './scratch.js';
 
 const CONTROLLERS = ['memory', 'pids', 'cpuacct', 'cpu', 'devices', 'freezer', 'systemd', ''];
 
@@ -80,7 +81,11 @@ function enterOwnCgroups(): void {
   }
   process.once('exit', () => {
     for (const [controller, own] of ownCgroups) {
-      attemptTo(() => writeFileSync(join(own, '../cgroup.procs'), String(process.pid)), undefined);
+      // the helper too, which ends only when it sees that we have
+      const members = read(join(own, leafOf(controller), 'cgroup.procs'));
+      for (const pid of members.split('\n').filter(Boolean)) {
+        attemptTo(() => writeFileSync(join(own, '../cgroup.procs'), pid), undefined);
+      }
       removeOwn(controller, own);
     }
   });
@@ -167,7 +172,8 @@ function isIdleHelper({ pid, ppid, name }: Process): boolean {
   return ppid === process.pid && name.startsWith('minictr') && descendants(pid).length === 0;
 }
 
-function stateFolders(): string[] {
+/** Where this user's helpers keep what the next one has to know. */
+export function stateFolders(): string[] {
   const runtime = isRoot ? '/run' : process.env['XDG_RUNTIME_DIR'];
   return runtime === undefined ? [] : [join(runtime, 'minictr')];
 }
@@ -176,8 +182,10 @@ function stateFolders(): string[] {
 export function takeSnapshot(): Set<string> {
   const found = new Set<string>();
   for (const line of read('/proc/self/mountinfo').split('\n').filter(Boolean)) {
-    const fields = line.split(' ');
-    found.add(`mount ${fields[0]} on ${fields[4]}`);
+    const [id, , , , point = ''] = line.split(' ');
+    // in a temporary folder that isn't this process's it is somebody else's
+    const foreign = /^\/(var\/)?tmp\//.test(point) && !point.startsWith(scratch());
+    if (!foreign) found.add(`mount ${id} on ${point}`);
   }
   for (const own of ownCgroups.values()) {
     for (const folder of foldersBelow(own)) found.add(`cgroup ${folder}`);
@@ -194,7 +202,7 @@ export function takeSnapshot(): Set<string> {
   }
   for (const file of names(tmpdir())) {
     // the folders of test processes and of the bench are theirs to remove
-    if (/^minictr(?!-(test|bench|demo))/.test(file)) found.add(`temporary file ${file}`);
+    if (/^minictr(?!-(test|bench|demo|house))/.test(file)) found.add(`temporary file ${file}`);
   }
   return found;
 }

@@ -31,7 +31,7 @@ export interface RunOutcome {
   timedOut?: boolean;
   oomKilled?: boolean;
   /** The error that rejected, where one did. */
-  error?: { name: string; code?: string; message: string; hint?: string };
+  error?: { name: string; code?: string; errno?: number; message: string; hint?: string };
 }
 
 export interface RunnerOptions {
@@ -98,7 +98,8 @@ export async function runAsProgram(
   return outcome;
 }
 
-async function runRequest({ file, args, options }: RunRequest): Promise<RunOutcome> {
+/** Runs a container and says how it ended; never rejects. */
+export async function runRequest({ file, args, options }: RunRequest): Promise<RunOutcome> {
   try {
     const container = run(file, args ?? [], changed({ rootfs: '/', ...options }));
     if (options?.stdout === 'inherit') process.stderr.write('started\n');
@@ -114,6 +115,7 @@ async function runRequest({ file, args, options }: RunRequest): Promise<RunOutco
     };
   } catch (error) {
     const { name, code, message, hint, stdout, stderr } = error as Error & Record<string, string>;
+    const { errno } = error as { errno?: number };
     return {
       stdout: stdout ?? '',
       stderr: stderr ?? '',
@@ -122,6 +124,7 @@ async function runRequest({ file, args, options }: RunRequest): Promise<RunOutco
         name,
         message,
         ...(code !== undefined && { code }),
+        ...(errno !== undefined && { errno }),
         ...(hint !== undefined && { hint }),
       },
     };

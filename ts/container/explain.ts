@@ -26,8 +26,9 @@ export async function explainMissing(
   if (options.mounts !== undefined || options.env?.['LD_LIBRARY_PATH'] !== undefined)
     return undefined;
   try {
-    const files = native.rootfsFiles(options.rootfs);
-    const path = candidates(program, options).find((candidate) => files.kind(candidate) !== null);
+    const path = await native.withRootfs(options.rootfs, async (files) =>
+      candidates(program, options).find((candidate) => files.kind(candidate) !== null),
+    );
     return path === undefined ? undefined : await native.explainProgram(options.rootfs, path);
   } catch {
     // The rootfs is gone, or hostile: the exit status stands by itself.

@@ -24,6 +24,9 @@ import { Terminal } from './tty.js';
 import type { InputStreamOf, OutputStreamOf, ResultOf } from './types.js';
 import { checkRunOptions, checkUpdate } from './validate.js';
 
+/** How long what was written before the end of a helper may take to be read. */
+const LET_GO_MS = 100;
+
 /** Exit status of shells and loaders for what isn't there. */
 const NOT_FOUND = 127;
 
@@ -56,6 +59,8 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   #isCanceled = false;
   #isMaxBuffer = false;
   #open = 0;
+  /** Our ends of the outputs, whoever reads them. */
+  readonly #sources: Readable[] = [];
   #done = false;
   #removeAbortListener: (() => void) | undefined;
   readonly #begun = performance.now();
@@ -171,6 +176,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
   ): Readable | undefined {
     if (fd === -1) return undefined;
     const stream = new Socket({ fd, readable: true, writable: false });
+    this.#sources.push(stream);
     if (!(target instanceof Writable)) {
       this.#follow(stream, name);
       return stream;
@@ -228,6 +234,7 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
         break;
       case 'failed':
         this.#failure = new MinictrError(event.error);
+        if (this.#failure.code === 'SPAWNER_DIED') this.#letGo();
         this.#ended();
         break;
       case 'exited':
@@ -258,6 +265,16 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     });
     this.#terminal?.abandon();
     native.abort(this.#launch);
+  }
+
+  /**
+   * Without its helper, a process that has left the first one of a container lives on where it had
+   * no process namespace of its own, until the next start ends it: its outputs may stay open.
+   */
+  #letGo(): void {
+    setTimeout(() => {
+      for (const stream of this.#sources) stream.destroy();
+    }, LET_GO_MS);
   }
 
   #ended(): void {

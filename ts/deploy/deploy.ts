@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 import { basename, dirname, join, posix, resolve, sep } from 'node:path';
 
 import { invalid, MinictrError } from '../errors.js';
-import { libraryClosure, type RootfsFiles, rootfsFiles } from '../native.js';
+import { libraryClosure, type RootfsFiles, withRootfs } from '../native.js';
 import { type Entry, walk } from './walk.js';
 
 /** Options of `deploy()`. */
@@ -83,11 +83,23 @@ export async function deploy(
   const libraries = options.libs ? librariesOf(deliveries) : new Map<string, string>();
 
   makeRootfs(rootfs);
-  const files = rootfsFiles(rootfs);
-  hinting(() => {
-    files.makeDirectories(to);
-    files.sweep(to);
+  const deployed = await withRootfs(rootfs, async (files) => {
+    hinting(() => {
+      files.makeDirectories(to);
+      files.sweep(to);
+    });
+    return await bringAll(files, rootfs, deliveries, libraries);
   });
+  return { rootfs, deployed };
+}
+
+/** Brings in what was planned; `libraries` are sources by target. */
+async function bringAll(
+  files: RootfsFiles,
+  rootfs: string,
+  deliveries: readonly Delivery[],
+  libraries: ReadonlyMap<string, string>,
+): Promise<DeployedPath[]> {
   const deployed: DeployedPath[] = [];
   const record = (path: Omit<DeployedPath, 'hostPath'>): void => {
     deployed.push({ ...path, hostPath: join(rootfs, path.path) });
@@ -111,7 +123,7 @@ export async function deploy(
     }
     record({ source, path: target, kind: 'library', entries: 1, kept });
   }
-  return { rootfs, deployed };
+  return deployed;
 }
 
 /** `to` as an absolute path of the rootfs. */

@@ -10,6 +10,10 @@ use std::fmt;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+/// What to do where a process more is refused.
+pub const NO_PROCESSES: &str =
+    "the limit on processes is reached: `ulimit -u`, or the pids cgroup that this process is in";
+
 /// A stable name for a kind of failure, the same in Rust, in TypeScript (`MinictrError.code`) and
 /// in `--json` output.
 ///
@@ -52,7 +56,7 @@ pub enum ErrorCode {
     StartTimeout,
     /// The program ran longer, or used more CPU time, than it was given.
     TimedOut,
-    /// The start was aborted by the caller.
+    /// The start was aborted by the caller, or its process killed by somebody else.
     Aborted,
     /// The helper process ended while calls were in flight.
     SpawnerDied,
@@ -156,6 +160,29 @@ impl Error {
         self
     }
 
+    /// Says of a failure for want of descriptors or memory what kind it is and what to do about it,
+    /// unless somebody who knew more has: any step of a start can be the one that finds none left.
+    #[must_use]
+    pub fn exhaustion(mut self) -> Self {
+        let hint = match self.errno.map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ETOOMANYREFS) => {
+                "too many containers at once for the limit on open files: `ulimit -n`"
+            }
+            Some(Errno::ENFILE) => {
+                "the machine's limit on open files is reached: `sysctl fs.file-max`"
+            }
+            Some(Errno::ENOMEM) => {
+                "no memory is left: of the machine, or of a limit on this process (`ulimit -v`, its memory cgroup)"
+            }
+            _ => return self,
+        };
+        if self.hint.is_none() {
+            self.code = ErrorCode::ResourceExhausted;
+            self.hint = Some(hint.to_owned());
+        }
+        self
+    }
+
     /// The sentence after `error: `: operation, object and errno text with its name.
     #[must_use]
     pub fn message(&self) -> String {
@@ -212,5 +239,20 @@ impl<T> Context<T> for std::io::Result<T> {
         object: impl Into<String>,
     ) -> Result<T> {
         self.map_err(|error| Error::new(code, operation, object).io(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_finds_no_descriptor_left_says_what_to_do() {
+        let error = Error::new(ErrorCode::Mount, "mount", "`/data`").errno(Errno::EMFILE);
+        let told = error.clone().exhaustion();
+        assert_eq!(told.code, ErrorCode::ResourceExhausted);
+        assert!(told.hint.is_some_and(|hint| hint.contains("ulimit -n")));
+        let known = error.hint("because").exhaustion();
+        assert_eq!((known.code, known.hint.as_deref()), (ErrorCode::Mount, Some("because")));
     }
 }

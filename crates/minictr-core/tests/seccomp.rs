@@ -1,55 +1,18 @@
 //! Filters against a simulator, a plain reading of the rules, libseccomp, and the kernel.
 mod support;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use minictr_core::capabilities::CapabilitySet;
 use minictr_core::seccomp::{compile, default_profile, default_program};
 use minictr_core::spec::{Seccomp, SeccompArg, SeccompRule};
+use minictr_testkit::seccomp::{Instruction, Oracle, OracleRule, X86_64, simulate};
 use minictr_testkit::{Feature, missing};
 
-const X86_64: u32 = 0xc000_003e;
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
 
-/// One instruction, as (code, jt, jf, k).
-type Instruction = (u16, u8, u8, u32);
-
 fn instructions(program: &minictr_core::seccomp::Program) -> Vec<Instruction> {
     program.instructions().iter().map(|i| (i.code, i.jt, i.jf, i.k)).collect()
-}
-
-/// Runs a program as the kernel would.
-fn simulate(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> u32 {
-    let mut data = Vec::new();
-    data.extend(number.to_le_bytes());
-    data.extend(arch.to_le_bytes());
-    data.extend(0u64.to_le_bytes());
-    for arg in args {
-        data.extend(arg.to_le_bytes());
-    }
-    let (mut at, mut a) = (0usize, 0u32);
-    loop {
-        let (code, jt, jf, k) = program[at];
-        at += 1;
-        let taken = |holds: bool| usize::from(if holds { jt } else { jf });
-        match code {
-            0x20 => {
-                let k = k as usize;
-                a = u32::from_le_bytes(data[k..k + 4].try_into().unwrap());
-            }
-            0x54 => a &= k,
-            0x05 => at += k as usize,
-            0x15 => at += taken(a == k),
-            0x25 => at += taken(a > k),
-            0x35 => at += taken(a >= k),
-            0x45 => at += taken(a & k != 0),
-            0x06 => return k,
-            other => panic!("instruction {other:#x}"),
-        }
-    }
 }
 
 /// A small generator: the same sequence at every run.
@@ -171,60 +134,33 @@ fn random_profiles_answer_as_their_rules_read() {
     }
 }
 
-/// The oracle, compiled; `None` and a skip where libseccomp's header or a compiler is missing.
-fn oracle(name: &str) -> Option<support::Scratch> {
-    if missing(Feature::Libseccomp) {
-        return None;
-    }
-    let scratch = support::Scratch::new(name);
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seccomp_oracle.c");
-    let compiled = Command::new("cc")
-        .args(["-O1", "-o"])
-        .arg(scratch.path().join("oracle"))
-        .args([source, "-lseccomp"])
-        .output()
-        .unwrap();
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    Some(scratch)
-}
-
 #[test]
 fn random_profiles_answer_as_libseccomp_has_them() {
-    let Some(scratch) = oracle("random_profiles_answer_as_libseccomp_has_them") else { return };
+    if missing(Feature::Libseccomp) {
+        return;
+    }
+    let scratch = support::Scratch::new("oracle");
+    let mut oracle = Oracle::start(scratch.path());
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     for _ in 0..60 {
         let profile = profile(&mut random);
-        let mut text = format!("default {}\n", ERRNO | 1);
-        for rule in &profile.syscalls {
-            let number = NAMES.iter().find(|(name, _)| *name == rule.names[0]).unwrap().1;
-            text += &format!("rule {number} {ALLOW} {}", rule.args.len());
-            for arg in &rule.args {
-                let op =
-                    OPERATORS.iter().position(|op| arg.op == format!("SCMP_CMP_{op}")).unwrap() + 1;
-                text += &format!(" {} {op} {} {}", arg.index, arg.value, arg.value_two);
-            }
-            text += "\n";
-        }
-        let mut child = Command::new(scratch.path().join("oracle"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{text}");
-        let theirs: Vec<Instruction> = output
-            .stdout
-            .chunks_exact(8)
-            .map(|i| {
-                (
-                    u16::from_le_bytes([i[0], i[1]]),
-                    i[2],
-                    i[3],
-                    u32::from_le_bytes([i[4], i[5], i[6], i[7]]),
-                )
+        let operator = |op: &str| {
+            let known = OPERATORS.iter().position(|known| op == format!("SCMP_CMP_{known}"));
+            known.unwrap() as u32 + 1
+        };
+        let rules: Vec<OracleRule> = profile
+            .syscalls
+            .iter()
+            .map(|rule| {
+                let number = NAMES.iter().find(|(name, _)| *name == rule.names[0]).unwrap().1;
+                let conditions = rule
+                    .args
+                    .iter()
+                    .map(|arg| (arg.index, operator(&arg.op), arg.value, arg.value_two));
+                (number, ALLOW, conditions.collect())
             })
             .collect();
+        let theirs = oracle.compile(ERRNO | 1, &rules).expect("libseccomp takes them");
         let ours = instructions(&compile(&profile).unwrap());
         for number in 0..=newest(&profile) {
             for _ in 0..4 {
@@ -233,7 +169,7 @@ fn random_profiles_answer_as_libseccomp_has_them() {
                     simulate(&ours, X86_64, number, args),
                     simulate(&theirs, X86_64, number, args),
                 );
-                assert_eq!(us, them, "call {number} {args:x?}\n{text}");
+                assert_eq!(us, them, "call {number} {args:x?}\n{rules:?}");
             }
         }
         // Both refuse x32's numbers and foreign architectures by killing.

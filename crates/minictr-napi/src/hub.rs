@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use minictr_core::error::{Context, Error, ErrorCode, Result};
+use minictr_core::error::{Context, Error, ErrorCode, NO_PROCESSES, Result};
 use minictr_core::spawn::{Event, Exit, LaunchId};
 use minictr_core::spawner::client::{Client, Heard, spawner_died};
 use minictr_core::spawner::image::Image;
@@ -65,7 +65,8 @@ struct Launch {
 /// The hub, with its thread, made at the first launch of the process.
 pub(crate) fn hub() -> Result<&'static Hub> {
     static HUB: OnceLock<Hub> = OnceLock::new();
-    static STARTED: OnceLock<bool> = OnceLock::new();
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if HUB.get().is_none() {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = EventFd::from_flags(flags).context(
@@ -73,18 +74,19 @@ pub(crate) fn hub() -> Result<&'static Hub> {
             "make eventfd of",
             "the listening thread",
         )?;
-        // Another thread may have been first; its hub is as good.
         let _ = HUB.set(Hub { state: Mutex::default(), wake });
     }
     let hub = HUB.get().ok_or_else(|| Error::new(ErrorCode::Internal, "find", "the hub"))?;
-    let started = *STARTED.get_or_init(|| {
-        std::thread::Builder::new().name("minictr".into()).spawn(move || hub.listen()).is_ok()
-    });
-    if started {
-        Ok(hub)
-    } else {
-        Err(Error::new(ErrorCode::ResourceExhausted, "start", "the listening thread"))
+    if !*started {
+        // What fails now, for want of processes, may work at the next call.
+        std::thread::Builder::new()
+            .name("minictr".into())
+            .spawn(move || hub.listen())
+            .context(ErrorCode::ResourceExhausted, "start", "the listening thread")
+            .map_err(|error| error.hint(NO_PROCESSES))?;
+        *started = true;
     }
+    Ok(hub)
 }
 
 impl Hub {
@@ -144,16 +146,22 @@ impl Hub {
             Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
             Err(Errno::ETOOMANYREFS) => {
                 Err(Error::new(ErrorCode::ResourceExhausted, "send descriptors to", "the spawner")
-                    .errno(Errno::ETOOMANYREFS)
-                    .hint("too many containers are being started at once for the limit on open files: `ulimit -n`"))
+                    .errno(Errno::ETOOMANYREFS))
             }
             Err(_) => {
-                state.client = None;
-                state.dead.push((state.generation, client));
-                self.wake();
+                self.lose(state, client);
                 Ok(false)
             }
         }
+    }
+
+    /// The spawner is gone. What waited for it goes with it: the next one knows nothing of the
+    /// launches that these messages are about, and would start containers that nobody owns.
+    fn lose(&self, state: &mut State, client: Arc<Client>) {
+        state.client = None;
+        state.queue.clear();
+        state.dead.push((state.generation, client));
+        self.wake();
     }
 
     fn client(&self, state: &mut State) -> Result<Arc<Client>> {
@@ -270,8 +278,7 @@ impl Hub {
             if !self.hear_all(&client, &mut receiver) {
                 let mut state = self.lock();
                 if state.generation == generation && state.client.is_some() {
-                    state.client = None;
-                    state.dead.push((generation, client));
+                    self.lose(&mut state, client);
                 }
             }
         }
@@ -309,7 +316,7 @@ impl Hub {
                     entry.failure = Some(
                         Error::new(ErrorCode::ResourceExhausted, "take", "the container's pidfd")
                             .errno(Errno::EMFILE)
-                            .hint("too many containers at once for the limit on open files: `ulimit -n`"),
+                            .exhaustion(),
                     );
                     drop(state);
                     let _ = self.abort(launch);
@@ -343,7 +350,6 @@ impl Hub {
 
     /// Ends what a dead spawner's containers still do, and tells their callers.
     fn spawner_ended(&self, state: &mut State, generation: u64) {
-        state.queue.clear();
         let lost: Vec<LaunchId> = state
             .launches
             .iter()

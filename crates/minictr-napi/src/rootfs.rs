@@ -26,7 +26,8 @@ fn failed(operation: &str, path: &str) -> impl FnOnce(Errno) -> Error {
 /// A directory that files are brought into. Every path is resolved inside it.
 #[napi]
 pub struct BindingRootfs {
-    rootfs: Arc<Rootfs>,
+    /// None once it is closed.
+    rootfs: Option<Arc<Rootfs>>,
 }
 
 #[napi]
@@ -35,7 +36,7 @@ impl BindingRootfs {
     #[napi(constructor)]
     pub fn new(path: String) -> napi::Result<Self> {
         let open = || Rootfs::open(&c_string(&path)?).map_err(failed("open rootfs", &path));
-        Ok(Self { rootfs: Arc::new(open().map_err(|error| exception(&error))?) })
+        Ok(Self { rootfs: Some(Arc::new(open().map_err(|error| exception(&error))?)) })
     }
 
     /// Makes a directory and those above it where missing.
@@ -61,8 +62,21 @@ impl BindingRootfs {
 
     /// Copies a regular file of the host's in, whole or not at all.
     #[napi(ts_return_type = "Promise<void>")]
-    pub fn copy_file(&self, source: String, path: String) -> AsyncTask<CopyFile> {
-        AsyncTask::new(CopyFile { rootfs: Arc::clone(&self.rootfs), source, path })
+    pub fn copy_file(&self, source: String, path: String) -> napi::Result<AsyncTask<CopyFile>> {
+        let rootfs = Arc::clone(self.opened().map_err(|error| exception(&error))?);
+        Ok(AsyncTask::new(CopyFile { rootfs, source, path }))
+    }
+
+    /// Lets go of the directory, which can't be unmounted until then, once copies under way are done.
+    #[napi]
+    pub fn close(&mut self) {
+        self.rootfs = None;
+    }
+
+    fn opened(&self) -> Result<&Arc<Rootfs>> {
+        self.rootfs
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorCode::WrongState, "use", "a closed rootfs"))
     }
 
     /// Makes a symbolic link, with times and owner of the host's link `source`.
@@ -103,7 +117,7 @@ impl BindingRootfs {
         act: impl FnOnce(&Rootfs, &std::ffi::CStr) -> std::result::Result<T, Errno>,
     ) -> napi::Result<T> {
         c_string(path)
-            .and_then(|c_path| act(&self.rootfs, &c_path).map_err(failed(operation, path)))
+            .and_then(|c_path| act(self.opened()?, &c_path).map_err(failed(operation, path)))
             .map_err(|error| exception(&error))
     }
 }

@@ -212,20 +212,17 @@ impl BindingSession {
 }
 
 fn no_room(errno: nix::errno::Errno) -> Error {
-    Error::new(ErrorCode::ResourceExhausted, "make pipes of", "the container")
-        .errno(errno)
-        .hint(NO_ROOM)
+    Error::new(ErrorCode::ResourceExhausted, "make pipes of", "the container").errno(errno)
 }
-
-const NO_ROOM: &str = "too many containers at once for the limit on open files: `ulimit -n`";
 
 /// A copy of a descriptor of JavaScript's, which it may close at any time.
 fn copy(fd: i32) -> minictr_core::error::Result<OwnedFd> {
     let caller = sys::borrow_of_caller(fd)
         .ok_or_else(|| Error::invalid("pass", format!("descriptor {fd}: it isn't open")))?;
     debug_assert_eq!(caller.as_raw_fd(), fd);
-    caller
-        .try_clone_to_owned()
-        .context(ErrorCode::ResourceExhausted, "copy", format!("descriptor {fd} for the container"))
-        .map_err(|error| error.hint(NO_ROOM))
+    caller.try_clone_to_owned().context(
+        ErrorCode::ResourceExhausted,
+        "copy",
+        format!("descriptor {fd} for the container"),
+    )
 }

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Exchanges two names as fast as it can until its standard input ends: the other side of a race
@@ -98,11 +99,31 @@ static void with_fds(int argc, char **argv)
 	exit(127);
 }
 
+/* SIGKILL for several processes in one breath, MICROSECONDS after handles of them were had. */
+static void kill_together(int argc, char **argv)
+{
+	int handles[16], count = 0;
+	for (int i = 1; i < argc && count < 16; i++) {
+		int handle = syscall(SYS_pidfd_open, number(argv[i]), 0);
+		if (handle >= 0) handles[count++] = handle;
+	}
+	struct timespec begun, now;
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	/* a sleep would be over some fifty microseconds later than asked for */
+	do clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - begun.tv_sec) * 1000000 + (now.tv_nsec - begun.tv_nsec) / 1000 < number(argv[0]));
+	/* first stopped, so that none of them sees another one's end */
+	for (int i = 0; count > 1 && i < count; i++) syscall(SYS_pidfd_send_signal, handles[i], SIGSTOP, NULL, 0);
+	for (int i = 0; i < count; i++) syscall(SYS_pidfd_send_signal, handles[i], SIGKILL, NULL, 0);
+	puts("ok");
+}
+
 const struct trial HOST_TRIALS[] = {
 	{ "swap-names", "PATH PATH", swap_names, 2 },
 	{ "hanging-filesystem", "MOUNTPOINT", hanging_filesystem, 1 },
 	{ "with-key", "DESCRIPTION TEXT PROGRAM [ARG...]", with_key, 3 },
 	{ "with-spent-keys", "PROGRAM [ARG...]", with_spent_keys, 1 },
+	{ "kill-together", "MICROSECONDS PID...", kill_together, 2 },
 	{ "with-fds", "DIRECTORY PROGRAM [ARG...]", with_fds, 2 },
 	{ 0 },
 };

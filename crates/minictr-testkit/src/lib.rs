@@ -8,10 +8,12 @@
 //!   where `MINICTR_TEST_REQUIRE` names it too.
 //! - **Leak checks** ([`Snapshot`]): mounts, cgroups, network devices, processes and temporary
 //!   files before and after; whatever is there that wasn't is a leak.
+//! - **Filters** ([`seccomp`]): a simulator of the kernel's, and libseccomp as an oracle.
 //!
 //! Test support only: nothing that ships depends on this crate.
 
 mod features;
+pub mod seccomp;
 mod snapshot;
 
 use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, NO_PROCESSES};
 use crate::rootfs::paths;
 
 pub mod elf;
@@ -70,9 +70,15 @@ pub fn explain_exec(
                 "the kernel takes 128 KiB for one string and a quarter of the stack limit for all",
             );
         }
-        Errno::ENOMEM | Errno::EAGAIN => {
+        Errno::ENOMEM => {
             return Error::new(ErrorCode::ResourceExhausted, "run", format!("`{program}`"))
                 .errno(errno);
+        }
+        // execve(2): the user has more processes than the limit that was set meanwhile.
+        Errno::EAGAIN => {
+            return Error::new(ErrorCode::ResourceExhausted, "run", format!("`{program}`"))
+                .errno(errno)
+                .hint(NO_PROCESSES);
         }
         _ => {}
     }

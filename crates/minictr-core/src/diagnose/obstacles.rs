@@ -77,7 +77,7 @@ impl Surroundings {
             return "user namespaces are switched off: `sudo sysctl -w user.max_user_namespaces=15000` switches them on, and a line in /etc/sysctl.d keeps it so".to_owned();
         }
         if errno == Errno::ENOSPC {
-            return "the limit on namespaces is reached: look at `sysctl user.max_user_namespaces` and its like".to_owned();
+            return NO_NAMESPACES.to_owned();
         }
         if self.unprivileged_clone == Some(0) && !self.root {
             return "users may not make user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1` lets them, and a line in /etc/sysctl.d keeps it so".to_owned();
@@ -194,6 +194,10 @@ pub fn cgroup(errno: Option<Errno>) -> &'static str {
         }
     }
 }
+
+/// What to do where the kernel has no namespace more of some kind.
+pub(crate) const NO_NAMESPACES: &str =
+    "the limit on namespaces is reached: look at `sysctl user.max_user_namespaces` and its like";
 
 /// What brings `newuidmap` and `newgidmap`.
 pub const MAP_HELPER_MISSING: &str =

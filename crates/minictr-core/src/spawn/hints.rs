@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::plan::Step;
 use crate::diagnose::obstacles;
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, NO_PROCESSES};
 use crate::rootfs::host::PART_LAYER;
 use crate::rootfs::mounts::{Fault, MountAction, PART_SOURCE, PART_TARGET};
 use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
@@ -12,6 +12,15 @@ use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
 /// The hint for a failed step, where there is something to say that the errno doesn't.
 pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
     let text = match (step, fault.part, fault.errno) {
+        (Step::AttachCgroups, 0, Errno::ENOMEM | Errno::EBUSY) => {
+            "the memory limit is too small to start in"
+        }
+        // Whatever the step was: `Error::exhaustion` says what there is to say.
+        (_, _, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => return None,
+        (Step::UnshareCgroup | Step::TimeOffsets(_), 0, Errno::ENOSPC) => obstacles::NO_NAMESPACES,
+        (Step::Mount(_), 0, Errno::ENOSPC) => {
+            "the limit on the mounts of one namespace is reached: `sysctl fs.mount-max`"
+        }
         (Step::Join { .. }, 0, Errno::EINVAL) => {
             "the path isn't a namespace of that kind, such as /proc/PID/ns/net, or this process is in it already"
         }
@@ -96,9 +105,6 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         (Step::Init, 0, Errno::EAGAIN) => {
             "the limit on processes leaves no room for the program beside the init"
         }
-        (Step::AttachCgroups, 0, Errno::ENOMEM | Errno::EBUSY) => {
-            "the memory limit is too small to start in"
-        }
         _ => return None,
     };
     Some(text.to_owned())
@@ -121,11 +127,7 @@ pub(super) fn clone_error(errno: Errno, operation: &str, object: &str) -> Error 
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENOSPC | Errno::EUSERS => {
             Error { code: ErrorCode::UserNamespace, ..error }.hint(obstacles::user_namespace(errno))
         }
-        Errno::EAGAIN => Error { code: ErrorCode::ResourceExhausted, ..error }
-            .hint("the limit on processes is reached: `ulimit -u`, or the pids cgroup that this process is in"),
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => {
-            Error { code: ErrorCode::ResourceExhausted, ..error }
-        }
-        _ => error,
+        Errno::EAGAIN => Error { code: ErrorCode::ResourceExhausted, ..error }.hint(NO_PROCESSES),
+        _ => error.exhaustion(),
     }
 }

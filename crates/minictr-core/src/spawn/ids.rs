@@ -1,17 +1,18 @@
 //! Ids of a new user namespace: which map, and who writes it.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
 use nix::unistd::{getegid, geteuid};
 
 use super::hints;
 use super::request::{IdMappingSource, LaunchRequest, SeccompSource};
 use crate::diagnose::obstacles;
-use crate::error::{Context, Error, ErrorCode, Result};
+use crate::error::{Context, Error, ErrorCode, NO_PROCESSES, Result};
 use crate::rootfs::subids::{self, IdPool};
 use crate::spec::{IdMapping, NamespaceKind};
 use crate::sys::clone;
@@ -245,21 +246,25 @@ fn reserve(pool: &IdPool, locks: &File, held: &[HeldRange]) -> Option<u32> {
 /// # Errors
 /// `IdMapping` where the map can't be written, `UserNamespace` where none can be made.
 pub(super) fn idmap_namespace(lines: &MapLines) -> Result<OwnedFd> {
-    let flags = libc::CLONE_NEWUSER as u64;
-    let child = clone::clone3(flags, None, || {
-        // Held only until the parent has its handle and kills it.
-        let _ = crate::sys::process::set_parent_death_signal(libc::SIGKILL);
-        loop {
-            nix::unistd::pause();
-        }
+    let (reading, writing) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context(
+        ErrorCode::ResourceExhausted,
+        "make pipe for",
+        "a user namespace",
+    )?;
+    let (kept, copy) = (reading.as_fd(), writing.as_raw_fd());
+    let child = clone::clone3(libc::CLONE_NEWUSER as u64, None, || {
+        // Held until the parent has its handle, and no longer than the parent lives: the pipe ends
+        // with it. A death signal would come too late where the parent is killed before it is set.
+        let _ = nix::unistd::close(copy);
+        while nix::unistd::read(kept, &mut [0]) == Err(Errno::EINTR) {}
     })
     .map_err(|errno| hints::clone_error(errno, "make user namespace for", "idmapped mounts"))?;
+    drop(reading);
     let made = write_maps(child.pid, lines).and_then(|()| {
         let path = format!("/proc/{}/ns/user", child.pid);
         std::fs::File::open(&path).context(ErrorCode::IdMapping, "open", format!("`{path}`"))
     });
-    use std::os::fd::AsFd;
-    let _ = crate::sys::process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+    drop(writing);
     let _ = crate::sys::process::reap_blocking(child.pidfd.as_fd());
     made.map(OwnedFd::from)
 }
@@ -467,13 +472,18 @@ impl MapHelper {
         let child = command
             .spawn()
             .context(ErrorCode::IdMapping, "run", format!("`{program}`"))
-            .map_err(|error| error.hint(obstacles::MAP_HELPER_MISSING))?;
-        let pidfd = crate::sys::process::pidfd_open(child.id() as i32).context(
-            ErrorCode::ResourceExhausted,
-            "watch",
-            format!("`{program}`"),
-        )?;
-        Ok(Self { child, pidfd, pid, lines, groups })
+            .map_err(|error| match error.errno {
+                Some(libc::ENOENT) => error.hint(obstacles::MAP_HELPER_MISSING),
+                Some(libc::EAGAIN) => error.hint(NO_PROCESSES),
+                _ => error,
+            })?;
+        match crate::sys::process::pidfd_open(child.id() as i32) {
+            Ok(pidfd) => Ok(Self { child, pidfd, pid, lines, groups }),
+            Err(errno) => {
+                end(child);
+                Err(errno).context(ErrorCode::ResourceExhausted, "watch", format!("`{program}`"))
+            }
+        }
     }
 
     pub(super) fn pidfd(&self) -> &OwnedFd {
@@ -507,10 +517,14 @@ impl MapHelper {
     }
 
     /// Ends it early.
-    pub(super) fn end(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(super) fn end(self) {
+        end(self.child);
     }
+}
+
+fn end(mut child: std::process::Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 #[cfg(test)]

@@ -287,6 +287,14 @@ impl Launch {
             .hint("the memory limit is too small to start in");
         }
         let how = match (result.signal, result.code) {
+            (Some(libc::SIGKILL), _) => {
+                return Error::new(
+                    ErrorCode::Aborted,
+                    "start",
+                    format!("{object}: its first process was killed"),
+                )
+                .hint("perhaps by the kernel for want of memory: its log says so, `dmesg`");
+            }
             (Some(signal), _) => format!("its first process was killed by signal {signal}"),
             (_, Some(code)) => format!("its first process ended with status {code}"),
             _ => "its first process is gone".to_owned(),

@@ -32,6 +32,8 @@ mod limits;
 mod plan;
 mod prepare;
 mod program;
+#[cfg(test)]
+mod properties;
 mod report;
 mod request;
 mod runtime;

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair
 
 use super::image::Image;
 use super::protocol::{Message, Received, Receiver, send};
-use crate::error::{Context, Error, ErrorCode, Result};
+use crate::error::{Context, Error, ErrorCode, NO_PROCESSES, Result};
 use crate::spawn::Event;
 
 /// Room for messages that the spawner hasn't read yet, bytes; the kernel grants what it allows.
@@ -123,21 +123,21 @@ impl Client {
 fn start_error(image: &Image, error: &std::io::Error) -> Error {
     let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
     let (code, hint) = match errno {
-        Errno::EMFILE | Errno::ENFILE => (
-            ErrorCode::ResourceExhausted,
-            "too many containers at once for the limit on open files: `ulimit -n`",
-        ),
-        Errno::EAGAIN | Errno::ENOMEM => {
-            (ErrorCode::ResourceExhausted, "the machine has no room for another process")
-        }
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => (ErrorCode::ResourceExhausted, None),
+        Errno::EAGAIN => (ErrorCode::ResourceExhausted, Some(NO_PROCESSES)),
         _ => (
             ErrorCode::SpawnerUnavailable,
-            "the machine may forbid executing it: see `vm.memfd_noexec`, or a `noexec` mount of node_modules",
+            Some(
+                "the machine may forbid executing it: see `vm.memfd_noexec`, or a `noexec` mount of node_modules",
+            ),
         ),
     };
-    Error::new(code, "start the native helper", format!("`{}`", image.path().display()))
-        .errno(errno)
-        .hint(hint)
+    let shown = format!("`{}`", image.path().display());
+    let error = Error::new(code, "start the native helper", shown).errno(errno);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error.exhaustion(),
+    }
 }
 
 /// The failure of a launch whose spawner ended.

@@ -140,7 +140,7 @@ impl Server {
                 "the container's descriptors",
             )
             .errno(Errno::EMFILE)
-            .hint("too many containers at once for the limit on open files: `ulimit -n`");
+            .exhaustion();
             self.say(Event::Failed { launch, error });
         }
     }

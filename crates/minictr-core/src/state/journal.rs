@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::identity::{Identity, has_ended, start_time};
-use crate::error::{Context, ErrorCode, Result};
+use crate::error::Result;
 use crate::spawn::Ledger;
 use crate::sys::process;
 
@@ -25,8 +25,11 @@ const EMPTY_ABOVE_BYTES: u64 = 64 * 1024;
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// Its length.
     bytes: u64,
     running: usize,
+    /// Lines about ends that found no room on the disk: the next line that does takes them along.
+    owed: String,
 }
 
 /// What a process that is gone has left behind.
@@ -42,7 +45,7 @@ impl Journal {
     /// Opens this process's journal below `directory`, which is made when missing.
     ///
     /// # Errors
-    /// `Io` where it can't be written.
+    /// `Io` where it can't be written, `ResourceExhausted` on a full disk.
     pub fn open(directory: &Path) -> Result<Self> {
         let directory = directory.join("attached");
         super::ensure_private_directory(&directory)?;
@@ -55,17 +58,23 @@ impl Journal {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
-            .context(ErrorCode::Io, "open journal", format!("`{}`", path.display()))?;
-        Ok(Self { file, path, bytes: 0, running: 0 })
+            .map_err(|error| {
+                super::disk_error("open journal", format!("`{}`", path.display()), &error)
+            })?;
+        Ok(Self { file, path, bytes: 0, running: 0, owed: String::new() })
     }
 
     fn append(&mut self, line: &str) -> Result<()> {
-        self.bytes += line.len() as u64;
-        self.file.write_all(line.as_bytes()).context(
-            ErrorCode::Io,
-            "write journal",
-            format!("`{}`", self.path.display()),
-        )
+        let text = format!("{}{line}", self.owed);
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            // The part that found room would make one line with the next.
+            let _ = self.file.set_len(self.bytes);
+            let shown = format!("`{}`", self.path.display());
+            return Err(super::disk_error("write journal", shown, &error));
+        }
+        self.owed.clear();
+        self.bytes += text.len() as u64;
+        Ok(())
     }
 }
 
@@ -85,10 +94,15 @@ impl Ledger for Journal {
 
     fn end(&mut self, launch: u64) {
         self.running = self.running.saturating_sub(1);
-        // A failed write only makes the next process look for something that is gone.
-        let _ = self.append(&format!("- {launch}\n"));
-        if self.running == 0 && self.bytes > EMPTY_ABOVE_BYTES && self.file.set_len(0).is_ok() {
+        let line = format!("- {launch}\n");
+        let written = self.append(&line).is_ok();
+        if !written {
+            self.owed.push_str(&line);
+        }
+        let worth_emptying = !written || self.bytes > EMPTY_ABOVE_BYTES;
+        if self.running == 0 && worth_emptying && self.file.set_len(0).is_ok() {
             self.bytes = 0;
+            self.owed.clear();
         }
     }
 }

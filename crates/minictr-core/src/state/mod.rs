@@ -36,21 +36,30 @@ pub fn default_directory() -> PathBuf {
     }
 }
 
+/// The failure of keeping state, which on a full disk has a kind and a hint of its own.
+fn disk_error(operation: &str, object: String, error: &std::io::Error) -> Error {
+    let failure = Error::new(ErrorCode::Io, operation, object).io(error);
+    match failure.errno {
+        Some(libc::ENOSPC | libc::EDQUOT) => {
+            Error { code: ErrorCode::ResourceExhausted, ..failure }.hint(
+                "what is made is written down before: free some space (`df`) or inodes (`df -i`) there, or set XDG_RUNTIME_DIR to another directory",
+            )
+        }
+        _ => failure,
+    }
+}
+
 /// Makes a directory that only this user may look into, or checks that it is one: below `/tmp`
 /// anybody could have made it first.
 ///
 /// # Errors
-/// `Io` where it can't be made or belongs to somebody else.
+/// `Io` where it can't be made or belongs to somebody else, `ResourceExhausted` on a full disk.
 pub fn ensure_private_directory(path: &Path) -> Result<()> {
     match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
         Ok(()) => {}
         Err(error) => {
-            return Err(Error::new(
-                ErrorCode::Io,
-                "make state directory",
-                format!("`{}`", path.display()),
-            )
-            .io(&error));
+            let shown = format!("`{}`", path.display());
+            return Err(disk_error("make state directory", shown, &error));
         }
     }
     let found = std::fs::symlink_metadata(path).context(

@@ -165,6 +165,10 @@ impl Supervisor {
     }
 
     fn emit(&mut self, event: Event) {
+        let event = match event {
+            Event::Failed { launch, error } => Event::Failed { launch, error: error.exhaustion() },
+            other => other,
+        };
         self.emitted.push(Emitted { event, fds: Vec::new() });
     }
 
