@@ -35,7 +35,7 @@ export function lacking() {
     'libseccomp-dev': '/usr/include/seccomp.h',
   });
   // Without libseccomp's header the compiler is still held against a plain reading of the rules.
-  return missing.includes('g++') ? 'needs g++' : undefined;
+  return missing.includes('g++') ? 'g++' : undefined;
 }
 
 /** Builds them; returns the folder of the executables. */

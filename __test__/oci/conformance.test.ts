@@ -27,6 +27,14 @@ const WITHOUT_UNIFIED = [
   'sh',
 ];
 
+/** What holds of another and not of ours, on purpose: docs/concepts/conformance.md says why. */
+const ON_PURPOSE = new Set([
+  'linux_cgroups_devices',
+  'linux_cgroups_relative_devices',
+  'linux_mount_label',
+  'linux_ns_itype',
+]);
+
 const OURS = join(repository, 'native/minictr-oci');
 
 describe('runtime-tools', { skip: lacks('root', 'go', 'runc', 'crun') }, () => {
@@ -38,7 +46,7 @@ describe('runtime-tools', { skip: lacks('root', 'go', 'runc', 'crun') }, () => {
   test('every claim that holds of runc or of crun holds of minictr-oci', async (t) => {
     const names = programNames(folder);
     assert.ok(names.length > 50, `${names.length} programs`);
-    for (const name of names) {
+    for (const name of names.filter((name) => !ON_PURPOSE.has(name))) {
       await t.test(name, async () => {
         // One after the other: the programs name their cgroups alike.
         const ours = await validate(folder, name, OURS);

@@ -149,7 +149,8 @@ impl Hierarchies {
             .map(|(hierarchy, offers)| {
                 let parents = plan::parents(hierarchy, spec);
                 let make = spec.parent().is_some();
-                (hierarchy, Place::of(hierarchy, offers, parents, spec.name(), make))
+                let place = Place::of(hierarchy, offers, parents, spec.name(), make);
+                (hierarchy, Place { take_empty: spec.names_path(), ..place })
             })
             .collect();
         places.sort_by_key(|(_, place)| place.offers.contains(&Controller::Memory));

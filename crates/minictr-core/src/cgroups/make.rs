@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// Whether the parents are made where they are missing.
     pub(super) make_parents: bool,
+    /// Whether one that is there already is taken where nothing is in it.
+    pub(super) take_empty: bool,
 }
 
 impl Place {
@@ -44,6 +46,7 @@ impl Place {
             parents,
             name: name.to_owned(),
             make_parents,
+            take_empty: false,
         }
     }
 
@@ -85,7 +88,10 @@ impl Place {
         if self.v2 {
             enable(parent.as_fd(), needed)?;
         }
-        mkdirat(&parent, self.name.as_str(), Mode::from_bits_truncate(0o755))?;
+        match mkdirat(&parent, self.name.as_str(), Mode::from_bits_truncate(0o755)) {
+            Err(Errno::EEXIST) if self.take_empty && self.is_empty(parent.as_fd()) => {}
+            made => made?,
+        }
         let member = self.open_below(parent.as_fd());
         if member.is_err() {
             let _ = end::remove(parent.as_fd(), &self.name);
@@ -103,6 +109,11 @@ impl Place {
             v1::cpuset::inherit(member.directory.as_fd(), parent.as_fd());
         }
         Ok(member)
+    }
+
+    /// Whether a cgroup that is there holds nothing: an engine has made it, or left it behind.
+    fn is_empty(&self, parent: BorrowedFd<'_>) -> bool {
+        self.open_below(parent).is_ok_and(|member| end::processes(member.fd()).is_empty())
     }
 
     /// Opens the cgroup where it has been made.

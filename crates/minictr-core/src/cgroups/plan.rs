@@ -72,6 +72,7 @@ impl Controller {
 pub struct CgroupSpec<'a> {
     name: String,
     parent: Option<&'a str>,
+    names_path: bool,
     resources: Option<&'a Resources>,
     default_pids: Option<i64>,
     must_list_devices: bool,
@@ -101,12 +102,18 @@ impl<'a> CgroupSpec<'a> {
         Self {
             name,
             parent,
+            names_path: path.is_some(),
             resources,
             default_pids: request.cgroup.default_pids,
             must_list_devices: host_ids && resources.is_some_and(|r| !r.devices.is_empty()),
             account_io: request.cgroup.account_io,
             wanted: request.cgroup.mode != CgroupMode::None,
         }
+    }
+
+    /// Whether `cgroupsPath` of the config names it, whose owner answers for what is there.
+    pub(super) fn names_path(&self) -> bool {
+        self.names_path
     }
 
     /// The cgroup's own name.
