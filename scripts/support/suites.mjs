@@ -100,7 +100,9 @@ export function runNodeTests(files, who, results) {
     ],
     { cwd: who.path(root), env: who.env, stdio: ['ignore', 'inherit', 'inherit'], ...who.ids },
   );
-  const counts = existsSync(result) ? JSON.parse(readFileSync(result, 'utf8')) : undefined;
+  // Made when the runner begins, empty until it ends.
+  const text = existsSync(result) ? readFileSync(result, 'utf8') : '';
+  const counts = text === '' ? undefined : JSON.parse(text);
   if (counts === undefined || (status !== 0 && counts.failed === 0)) {
     results.add({ passed: counts?.passed ?? 0, failed: 0, skipped: counts?.skipped ?? 0 });
     results.fail(`${suite}: ended with ${signal ?? status}`);

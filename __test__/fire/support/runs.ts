@@ -1,4 +1,5 @@
 /** One container after the other, each of another kind, and what may become of it. */
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { MinictrError, ProgramError, run } from '../../../ts/index.js';
@@ -119,7 +120,11 @@ export async function runOne(random: Random, rootfs: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof MinictrError)) throw error;
     const expected = [...fails, ...OF_KILLS].includes(error.code);
-    const killed = !(error instanceof ProgramError) || error.signal !== undefined;
+    // An init that outlives its program says by the exit status what ended it.
+    const killed =
+      !(error instanceof ProgramError) ||
+      error.signal !== undefined ||
+      error.exitCode === 128 + constants.signals.SIGKILL;
     if (!expected || !(killed || fails.includes(error.code) || error.isCanceled)) {
       throw new Error(`${what}: ${error.code}`, { cause: error });
     }
