@@ -110,8 +110,13 @@ pub(super) fn enter_directory(path: &CStr) -> Result<(), Fault> {
         return Ok(());
     }
     let root = paths::open_path(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
-    let directory = paths::open_in_root(root.as_fd(), path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
-    nix::unistd::fchdir(&directory)?;
+    match paths::open_in_root(root.as_fd(), path, libc::O_PATH | libc::O_DIRECTORY, 0) {
+        Ok(directory) => nix::unistd::fchdir(&directory)?,
+        // Without no_new_privs the container's own filter is loaded by now, and may not know
+        // openat2(2). A directory outside has no path from here, which is what is asked for next.
+        Err(Errno::ENOSYS | Errno::EPERM) => nix::unistd::chdir(path)?,
+        Err(errno) => return Err(errno.into()),
+    }
     nix::unistd::getcwd()?;
     Ok(())
 }
