@@ -35,7 +35,7 @@ test('the help of a command has its options and examples', () => {
   const help = minictr(['run', '--help']);
   assert.equal(help.status, 0);
   assert.equal(help.stderr, '');
-  assertTidy(help.stdout, 90);
+  assertTidy(help.stdout, 115);
   assert.match(help.stdout, /^ {2}-m, --memory=SIZE +most memory, such as 512m$/m);
   assert.match(help.stdout, /^Examples:\n {2}minictr run /m);
   for (const words of [

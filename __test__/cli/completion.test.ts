@@ -30,6 +30,7 @@ for (const shell of SHELLS) {
         '--memory',
         '--memory-reservation',
         '--memory-swap',
+        '--memory-swappiness',
       ]);
       assert.deepEqual(offers('minictr deploy --li'), ['--libs']);
       const line = 'minictr run --interactive --env A=B -v /a:/b --memory=5m --overl';

@@ -16,6 +16,7 @@ use super::record::Record;
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::paths::cwd;
 use crate::spawn::{gate, validate_id};
+use crate::sys::clone;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -42,7 +43,24 @@ pub struct Entry {
 pub struct Locked {
     /// What it is the right to.
     pub entry: Entry,
-    _lock: Flock<OwnedFd>,
+    _lock: Lock,
+}
+
+/// A lock that children of this process don't share.
+#[derive(Debug)]
+struct Lock(#[expect(dead_code, reason = "held for its drop")] Flock<OwnedFd>);
+
+impl Lock {
+    fn new(lock: Flock<OwnedFd>) -> Self {
+        clone::keep_from_children(Some(lock.as_fd()));
+        Self(lock)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        clone::keep_from_children(None);
+    }
 }
 
 /// That there is no such container, in the words that engines know from runc.
@@ -189,7 +207,7 @@ impl Entry {
         };
         // Its last holder may have deleted it.
         let links = fstat(&self.directory).context(ErrorCode::Io, "look at", shown)?.st_nlink;
-        Ok((links > 0).then_some(Locked { entry: self, _lock: lock }))
+        Ok((links > 0).then_some(Locked { entry: self, _lock: Lock::new(lock) }))
     }
 
     fn has(&self, name: &str) -> bool {

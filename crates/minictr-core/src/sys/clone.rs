@@ -1,6 +1,7 @@
 //! `clone3(2)` into an address space of the child's own.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 
@@ -33,6 +34,16 @@ pub struct Child {
     pub pid: i32,
     /// A handle that never means another process, close-on-exec.
     pub pidfd: OwnedFd,
+}
+
+/// See [`keep_from_children`].
+static KEPT: AtomicI32 = AtomicI32::new(-1);
+
+/// Says which descriptor children are to close at once, or that there is none any more: that of a
+/// lock, which belongs to whoever has a copy, `flock(2)`. A child that waits for its start would hold
+/// it beyond the end of a parent that was killed.
+pub fn keep_from_children(fd: Option<BorrowedFd<'_>>) {
+    KEPT.store(fd.map_or(-1, |fd| fd.as_raw_fd()), Ordering::Relaxed);
 }
 
 /// Clones this process with copy-on-write memory and runs `body` in the child, which ends there: by
@@ -93,6 +104,12 @@ pub fn clone3(
     };
     match Errno::result(ret)? {
         0 => {
+            let kept = KEPT.load(Ordering::Relaxed);
+            if kept >= 0 {
+                // SAFETY: the child's copy alone; the value that owns it is never dropped there,
+                // since the child ends here.
+                unsafe { libc::close(kept) };
+            }
             body();
             exit_now(0)
         }
