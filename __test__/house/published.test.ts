@@ -14,9 +14,14 @@ describe('what is published', { skip: platform === undefined && 'not built' }, (
 
   for (const folder of ['.', join('npm', String(platform))]) {
     test(`publint finds nothing to say about ${folder}`, () => {
-      const { status, stdout } = finish(parent, bin('publint'), ['--strict', pack(folder, parent)]);
-      assert.match(stdout, /\nAll good!\n/);
-      assert.equal(status, 0);
+      const { stdout } = finish(parent, bin('publint'), ['--strict', pack(folder, parent)]);
+      // It knows no executable but Node.js; the command line begins as a shell script, which keeps
+      // Node.js from reading options of ours.
+      const findings = stdout
+        .split('\n')
+        .filter((line) => /^\d+\. /.test(line) && !line.includes('bin.minictr is dist/cli.cjs'));
+      assert.deepEqual(findings, []);
+      assert.match(stdout, /\n(All good!|Errors:)\n/);
     });
   }
 
