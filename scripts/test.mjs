@@ -1,10 +1,9 @@
 // npm test [-- rust|node|guest] [-- --debug] [-- FILTER...]
 //
 // Installs what the tests need, builds, and runs every suite: as root and again as an unprivileged
-// user where we are root, else as who we are; then those in which cgroups matter once more in a guest
-// with cgroup v2. FILTER is a part of a test's name (Rust) or of a test file's path (TypeScript);
-// with one, the guest runs only where it is asked for. The last line sums everything. With --debug
-// the native files are those of the quick build.
+// user where we are root, else as who we are. `guest` runs those in which cgroups matter in a guest with
+// cgroup v2 instead. FILTER is a part of a test's name (Rust) or of a test file's path (TypeScript).
+// The last line sums everything. With --debug the native files are those of the quick build.
 //
 // Tests that can't run here say so by name:
 //   TypeScript   t.skip(reason), or the `skip` option
@@ -197,7 +196,7 @@ await main(async (args) => {
     if (only !== 'node' && only !== 'guest' && fuzzed.length > 0) {
       await runFuzzTargets(fuzzed, results);
     }
-    if (only === 'guest' || (only === undefined && filters.length === 0)) {
+    if (only === 'guest') {
       const suites = {
         rust: rust.filter(({ name }) => GUEST.rust.some((file) => name === `minictr-core ${file}`)),
         node: chosen(node, GUEST.node),
