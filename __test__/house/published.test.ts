@@ -12,18 +12,26 @@ describe('what is published', { skip: platform === undefined && 'not built' }, (
   const parent = emptyFolder();
   after(() => rmSync(parent, { recursive: true }));
 
-  for (const folder of ['.', join('npm', String(platform))]) {
-    test(`publint finds nothing to say about ${folder}`, () => {
-      const { stdout } = finish(parent, bin('publint'), ['--strict', pack(folder, parent)]);
-      // It knows no executable but Node.js; the command line begins as a shell script, which keeps
-      // Node.js from reading options of ours.
-      const findings = stdout
-        .split('\n')
-        .filter((line) => /^\d+\. /.test(line) && !line.includes('bin.minictr is dist/cli.cjs'));
-      assert.deepEqual(findings, []);
-      assert.match(stdout, /\n(All good!|Errors:)\n/);
-    });
-  }
+  const publint = (folder: string) =>
+    finish(parent, bin('publint'), ['--strict', pack(folder, parent)]);
+
+  test('publint finds nothing to say about the platform package', () => {
+    const { status, stdout } = publint(join('npm', String(platform)));
+    assert.match(stdout, /\nAll good!\n/);
+    assert.equal(status, 0);
+  });
+
+  test('publint finds nothing to say about the main package but of its shell script', () => {
+    const { stdout } = publint('.');
+    // It knows no executable but Node.js; the command line begins as a shell script, which keeps
+    // Node.js from reading options of ours.
+    assert.deepEqual(
+      stdout.split('\n').filter((line) => /^\d+\. /.test(line)),
+      [
+        '1. pkg.bin.minictr is dist/cli.cjs but the file is not executable. It should start with a shebang, e.g. #!/usr/bin/env node.',
+      ],
+    );
+  });
 
   test('its types are those of the file that is imported, and of the one that is required', () => {
     const { status, stdout } = finish(parent, bin('attw'), [
