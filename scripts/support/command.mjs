@@ -37,14 +37,23 @@ export function output(file, args, options = {}) {
   return status === 0 ? stdout.trimEnd() : undefined;
 }
 
-/** Runs a program, hands each line of its stdout to `onLine`, and resolves to how it ended. */
-export function lines(file, args, onLine, options = {}) {
+/**
+ * Runs a program, hands each line of its stdout to `onLine`, and resolves to how it ended. One that
+ * runs for longer than `timeoutMs` is killed.
+ */
+export function lines(file, args, onLine, { timeoutMs, ...options } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       cwd: root,
       stdio: ['ignore', 'pipe', 'inherit'],
       ...options,
     });
+    const timer = setTimeout(() => {
+      progress(`${file} is killed: it did not end within ${timeoutMs / 60_000} minutes`);
+      child.kill('SIGKILL');
+      // Processes that it left may hold the other end.
+      child.stdout.destroy();
+    }, timeoutMs ?? 2 ** 31 - 1);
     let rest = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (chunk) => {
@@ -52,8 +61,12 @@ export function lines(file, args, onLine, options = {}) {
       rest = parts.pop();
       for (const line of parts) onLine(line);
     });
-    child.on('error', (error) => reject(new Failure(`run ${file}: ${error.message}`)));
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(new Failure(`run ${file}: ${error.message}`));
+    });
     child.on('close', (code, signal) => {
+      clearTimeout(timer);
       if (rest !== '') onLine(rest);
       resolve({ code, signal });
     });

@@ -7,6 +7,9 @@ import { join } from 'node:path';
 
 import { lines, progress, root } from './command.mjs';
 
+/** How long a file of tests may take: what hangs fails, and the rest still runs. */
+const LONGEST_MS = 10 * 60_000;
+
 /** What became of tests: their numbers, and the names of what failed. */
 export class Results {
   totals = { passed: 0, failed: 0, skipped: 0 };
@@ -64,6 +67,7 @@ export async function runRustTest({ name, file, folder }, who, filters, results)
     {
       cwd: who.path(folder),
       env: { ...who.env, CARGO_MANIFEST_DIR: who.path(folder), MINICTR_TEST_SKIPPED: skippedFile },
+      timeoutMs: LONGEST_MS,
       ...who.ids,
     },
   );
@@ -92,6 +96,7 @@ export function runNodeTests(files, who, results) {
     who.node,
     [
       '--test',
+      `--test-timeout=${LONGEST_MS}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
       `--test-reporter=${reporter}`,

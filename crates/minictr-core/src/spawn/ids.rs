@@ -253,8 +253,9 @@ pub(super) fn idmap_namespace(lines: &MapLines) -> Result<OwnedFd> {
     )?;
     let (kept, copy) = (reading.as_fd(), writing.as_raw_fd());
     let child = clone::clone3(libc::CLONE_NEWUSER as u64, None, || {
-        // Held until the parent has its handle, and no longer than the parent lives: the pipe ends
-        // with it. A death signal would come too late where the parent is killed before it is set.
+        // Killed once the parent has its handle, and no longer there than the parent is: the pipe
+        // ends with it. A death signal would come too late where the parent is killed before it is
+        // set.
         let _ = nix::unistd::close(copy);
         while nix::unistd::read(kept, &mut [0]) == Err(Errno::EINTR) {}
     })
@@ -264,8 +265,10 @@ pub(super) fn idmap_namespace(lines: &MapLines) -> Result<OwnedFd> {
         let path = format!("/proc/{}/ns/user", child.pid);
         std::fs::File::open(&path).context(ErrorCode::IdMapping, "open", format!("`{path}`"))
     });
-    drop(writing);
+    // Not by the pipe's end: a process that was cloned meanwhile has a copy of `writing`.
+    let _ = crate::sys::process::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
     let _ = crate::sys::process::reap_blocking(child.pidfd.as_fd());
+    drop(writing);
     made.map(OwnedFd::from)
 }
 
