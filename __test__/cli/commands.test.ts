@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { RUN_OPTIONS } from '../../ts/cli/run-options/index.js';
 import { newFolder } from '../support/scratch.js';
 import { failure, minictr } from './support/minictr.js';
 
@@ -31,20 +32,29 @@ test('help fits a screen, whichever way it is asked for', () => {
   }
 });
 
-test('the help of a command has its options and examples', () => {
+test('the help of run fits a screen too, with what is used most and where the rest is', () => {
   const help = minictr(['run', '--help']);
   assert.equal(help.status, 0);
   assert.equal(help.stderr, '');
-  assertTidy(help.stdout, 115);
+  assertTidy(help.stdout, 50);
   assert.match(help.stdout, /^ {2}-m, --memory=SIZE +most memory, such as 512m$/m);
   assert.match(help.stdout, /^Examples:\n {2}minictr run /m);
   for (const words of [
     ['run', '-h'],
     ['run', '-i', '-h'],
-    ['help', 'run'],
     ['run', '--help', 'x'],
   ]) {
     assert.deepEqual(minictr(words), help, words.join(' '));
+  }
+  assert.match(help.stdout, /^All \d+ options: minictr help run$/m);
+});
+
+test('help of a command by its name has every option', () => {
+  const help = minictr(['help', 'run']);
+  assert.deepEqual([help.status, help.stderr], [0, '']);
+  assertTidy(help.stdout, 150);
+  for (const { name } of RUN_OPTIONS) {
+    assert.match(help.stdout, new RegExp(`^ {2}(-\\w,|   ) --${name}[= \\n]`, 'm'));
   }
 });
 

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
-import { RUN_OPTIONS } from '../../ts/cli/options.js';
+import { RUN_OPTIONS } from '../../ts/cli/run-options/index.js';
 import { newFolder } from '../support/scratch.js';
 import { failure, minictr } from './support/minictr.js';
 import { lacksShell, offered, SHELLS } from './support/shells.js';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { wantsJson } from '../../ts/cli/arguments.js';
 import { readRunLine, targetOf } from '../../ts/cli/commands/run.js';
 import { MISSING_OPTIONS } from '../../ts/cli/missing-options.js';
-import { newRunDraft, RUN_OPTIONS, type RunDraft } from '../../ts/cli/options.js';
+import { newRunDraft, RUN_OPTIONS, type RunDraft } from '../../ts/cli/run-options/index.js';
 import { newFolder } from '../support/scratch.js';
 
 /** What the words before COMMAND say. */

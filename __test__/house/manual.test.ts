@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { RUN_OPTIONS } from '../../ts/cli/options.js';
+import { RUN_OPTIONS } from '../../ts/cli/run-options/index.js';
 import { COMMANDS } from '../../ts/cli/other-commands.js';
 import { root } from './support/install.js';
 

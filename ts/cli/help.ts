@@ -47,11 +47,22 @@ async function text(page: Argv): Promise<string> {
   return `${(await page.getHelp()).replaceAll(/ +$/gm, '')}\n`;
 }
 
-/** The help of one command. */
-export function commandHelp<Draft>(command: Command<Draft>): Promise<string> {
+/**
+ * The help of one command: with every option, or where it has many with those that are `common`, so
+ * that it fits a screen.
+ */
+export function commandHelp<Draft>(
+  command: Command<Draft>,
+  extent: 'all' | 'common',
+): Promise<string> {
+  const common = command.options.filter((option) => option.common);
+  const brief = extent === 'common' && common.length > 0;
   const page = layout().usage(`Usage: ${command.usage}\n\n${command.about}`);
-  for (const option of command.options) addOption(page, option);
+  for (const option of brief ? common : command.options) addOption(page, option);
   addExamples(page, command.examples);
+  if (brief) {
+    page.epilogue(`All ${command.options.length} options: minictr help ${command.name}`);
+  }
   return text(page);
 }
 

@@ -18,7 +18,7 @@ const useJson = (on: boolean): void => {
 /** Runs a line; a promise where the command takes its time. */
 function main([command, ...words]: readonly string[]): void | Promise<void> {
   if (command !== 'run') return others(command, words);
-  if (run(words, useJson) === 'help') return others('help', ['run']);
+  if (run(words, useJson) === 'help') return others(command, words);
 }
 
 async function others(command: string | undefined, words: readonly string[]): Promise<void> {

@@ -17,6 +17,8 @@ interface Description {
   readonly help: string;
   /** The heading that it stands under in the help. */
   readonly group: string;
+  /** Whether it stands in the help that fits a screen, of a command with more options than that. */
+  readonly common?: boolean;
 }
 
 /** One option of a command whose draft is a `Draft`. */

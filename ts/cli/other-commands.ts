@@ -37,7 +37,7 @@ export const COMMANDS: readonly Described[] = [
     name: 'help',
     usage: 'minictr help [COMMAND]',
     summary: 'help, also of a command',
-    about: 'Prints the help of a command, or of minictr.',
+    about: 'Prints the help of a command with all its options, or the list of commands.',
     operands: {
       placeholder: 'command',
       words: DESCRIBED.map(({ name }) => name),
@@ -54,7 +54,7 @@ const EXAMPLES = [
   ['minictr run --rootfs ./debian -it bash', 'a shell in a root filesystem'],
 ] as const;
 
-/** Runs any command but `run`. */
+/** Runs any command but `run`, of which only the help comes from here. */
 export async function execute(
   command: string | undefined,
   words: readonly string[],
@@ -65,9 +65,11 @@ export async function execute(
     case '--help':
     case '-h':
     case '-?':
-      return printHelp(undefined);
+      return printHelp(undefined, 'common');
     case 'help':
-      return printHelp(words[0]);
+      return printHelp(words[0], 'all');
+    case 'run':
+      return printHelp(command, 'common');
     case '--version':
     case '-V':
     case '-v':
@@ -77,20 +79,20 @@ export async function execute(
     default: {
       const runner = RUNNERS.get(command);
       if (runner === undefined) throw unknownCommand(command);
-      if ((await runner(words, useJson)) === 'help') await printHelp(command);
+      if ((await runner(words, useJson)) === 'help') await printHelp(command, 'common');
     }
   }
 }
 
-async function printHelp(name: string | undefined): Promise<void> {
-  process.stdout.write(await helpOf(name));
+async function printHelp(name: string | undefined, extent: 'all' | 'common'): Promise<void> {
+  process.stdout.write(await helpOf(name, extent));
 }
 
-function helpOf(name: string | undefined): Promise<string> {
+function helpOf(name: string | undefined, extent: 'all' | 'common'): Promise<string> {
   if (name === undefined || name === 'help') return mainHelp(COMMANDS, EXAMPLES);
   const command = DESCRIBED.find((known) => known.name === name);
   if (command === undefined) throw unknownCommand(name);
-  return commandHelp(command);
+  return commandHelp(command, extent);
 }
 
 /** `minictr 0.1.0 (core 1a2b3c4)`; the core names its own version where it is another. */

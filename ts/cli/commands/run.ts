@@ -9,7 +9,7 @@ import { cutAtCommand, wantsJson } from '../arguments.js';
 import type { Command } from '../command.js';
 import { MISSING_OPTIONS } from '../missing-options.js';
 import { readOptions } from '../option.js';
-import { newRunDraft, RUN_OPTIONS, type RunDraft } from '../options.js';
+import { newRunDraft, RUN_OPTIONS, type RunDraft } from '../run-options/index.js';
 import { UsageError } from '../usage-error.js';
 
 /** The rootfs that `minictr deploy` makes. */
