@@ -1,8 +1,9 @@
 // npm test [-- rust|node|guest] [-- --debug] [-- FILTER...]
 //
 // Installs what the tests need, builds, and runs every suite: as root and again as an unprivileged
-// user where we are root, else as who we are. `guest` runs those in which cgroups matter in a guest with
-// cgroup v2 instead. FILTER is a part of a test's name (Rust) or of a test file's path (TypeScript).
+// user where we are root, else as who we are; then again those in which cgroups matter, in a guest
+// with cgroup v2. `guest` runs these alone. FILTER is a part of a test's name (Rust) or of a test
+// file's path (TypeScript).
 // The last line sums everything. With --debug the native files are those of the quick build.
 //
 // Tests that can't run here say so by name:
@@ -50,7 +51,7 @@ const PACKAGES = {
  */
 const GUEST = {
   rust: ['src/lib.rs', 'tests/cgroup_v2.rs', 'tests/cgroups.rs', 'tests/limits.rs', 'tests/run.rs'],
-  node: ['container/cgroup-v2', 'container/kernels', 'container/result', 'denial/limits'],
+  node: ['container/cgroup-v2', 'container/result', 'denial/limits'],
   withoutDelegation: ['container/cgroup-v2'],
   require: [
     'cgroup-v2',
@@ -159,10 +160,14 @@ async function runHere(rust, node, filters, scratch, results) {
   if (process.getuid() !== 0) return;
 
   const again = node.filter((file) => !runsOnce(file));
-  const ran = await withTestUser(rust, async (user) => {
-    for (const test of rust) await runRustTest(test, user, filters, results);
-    if (again.length > 0) runNodeTests(again, user, results);
-  });
+  const ran = await withTestUser(
+    rust,
+    async (user) => {
+      for (const test of rust) await runRustTest(test, user, filters, results);
+      if (again.length > 0) runNodeTests(again, user, results);
+    },
+    results,
+  );
   if (!ran) results.skip('everything as an unprivileged user', 'useradd');
 }
 
@@ -196,7 +201,7 @@ await main(async (args) => {
     if (only !== 'node' && only !== 'guest' && fuzzed.length > 0) {
       await runFuzzTargets(fuzzed, results);
     }
-    if (only === 'guest') {
+    if (only === 'guest' || (only === undefined && filters.length === 0)) {
       const suites = {
         rust: rust.filter(({ name }) => GUEST.rust.some((file) => name === `minictr-core ${file}`)),
         node: chosen(node, GUEST.node),

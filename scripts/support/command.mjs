@@ -48,12 +48,15 @@ export function lines(file, args, onLine, { timeoutMs, ...options } = {}) {
       stdio: ['ignore', 'pipe', 'inherit'],
       ...options,
     });
-    const timer = setTimeout(() => {
-      progress(`${file} is killed: it did not end within ${timeoutMs / 60_000} minutes`);
-      child.kill('SIGKILL');
-      // Processes that it left may hold the other end.
-      child.stdout.destroy();
-    }, timeoutMs ?? 2 ** 31 - 1);
+    const timer = setTimeout(
+      () => {
+        progress(`${file} is killed: it did not end within ${timeoutMs / 60_000} minutes`);
+        child.kill('SIGKILL');
+        // Processes that it left may hold the other end.
+        child.stdout.destroy();
+      },
+      timeoutMs ?? 2 ** 31 - 1,
+    );
     let rest = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (chunk) => {

@@ -74,6 +74,7 @@ async function main(results) {
         { rust: [], node: job.withoutDelegation.map(inClone) },
       );
     },
+    results,
     root,
   );
   if (!ran) results.fail('guest: no unprivileged user could be made');

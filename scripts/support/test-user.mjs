@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { output, progress, root } from './command.mjs';
 
@@ -52,16 +53,34 @@ function copyInto(copy, path) {
   output('cp', ['-a', from, to]);
 }
 
-/** Kills what a user still runs, and says so: no test may leave a process behind. */
-function endProcessesOf(uid) {
+/** What a user runs, by process: its command. Zombies are gone, only their parent hasn't looked yet. */
+function processesOf(uid) {
+  const found = new Map();
   for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     try {
       if (statSync(`/proc/${pid}`).uid !== uid) continue;
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      progress(`the tests left process ${pid} behind: ${command}`);
-      process.kill(Number(pid), 'SIGKILL');
+      if (/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) continue;
+      found.set(pid, readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
     } catch (error) {
       if (error.code !== 'ENOENT' && error.code !== 'ESRCH') throw error;
+    }
+  }
+  return found;
+}
+
+/** How long what a killed process left may take to end, milliseconds. */
+const GRACE_MS = 2000;
+
+/** Kills what a user still runs, and has it fail: no test may leave a process behind. */
+async function endProcessesOf(uid, results) {
+  const end = Date.now() + GRACE_MS;
+  while (processesOf(uid).size > 0 && Date.now() < end) await sleep(50);
+  for (const [pid, command] of processesOf(uid)) {
+    results.fail(`the tests left process ${pid} behind: ${command}`);
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
     }
   }
 }
@@ -78,9 +97,9 @@ function readableNode(copy, uid, gid) {
 /**
  * Makes a user with subordinate ids (as useradd gives them), hands `body` what is needed to run as
  * that user, and removes every trace afterwards. False where no user could be made. `readable` is
- * where the user can read the clone, else it is copied.
+ * where the user can read the clone, else it is copied. A process that is left is a failure.
  */
-export async function withTestUser(rustTests, body, readable) {
+export async function withTestUser(rustTests, body, results, readable) {
   const name = `minictr-${randomBytes(3).toString('hex')}`;
   const copy = mkdtempSync(join(tmpdir(), 'minictr-test-copy-'));
   const clone = readable ?? copy;
@@ -123,7 +142,7 @@ export async function withTestUser(rustTests, body, readable) {
     });
     return true;
   } finally {
-    if (made) endProcessesOf(idsOf(name).uid);
+    if (made) await endProcessesOf(idsOf(name).uid, results);
     if (made) output('userdel', ['--remove', name]);
     rmSync(copy, { recursive: true, force: true });
   }
