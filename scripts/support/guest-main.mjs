@@ -15,8 +15,8 @@ const DISK = '/run/guest/disk';
 const job = JSON.parse(readFileSync('/run/guest/job/job.json', 'utf8'));
 const inClone = (file) => join(root, file);
 const suites = {
-  rust: job.rust.map(({ name, file, folder }) => {
-    return { name, file: inClone(file), folder: inClone(folder) };
+  rust: job.rust.map(({ name, file, folder, filters }) => {
+    return { name, file: inClone(file), folder: inClone(folder), filters };
   }),
   node: job.node.map(inClone),
 };
@@ -55,7 +55,7 @@ async function main(results) {
     MINICTR_TEST_PATIENCE: '10',
   };
   const runAll = async (who, { rust, node }) => {
-    for (const test of rust) await runRustTest(test, who, job.filters, results);
+    for (const test of rust) await runRustTest(test, who, test.filters, results);
     if (node.length > 0) runNodeTests(node, who, results);
   };
   Object.assign(process.env, env);

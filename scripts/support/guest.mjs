@@ -19,11 +19,12 @@ const TIMEOUT = 20 * 60_000;
 const CONSOLE_TAIL = 4000;
 
 /**
- * Runs suites in the guest: Rust test executables and compiled TypeScript tests of the clone, and
- * those `withoutDelegation` again as a user without a cgroup. `require` is what must not be missing
- * there. Adds what became of them to `results`; where no guest can be had, a skip by name.
+ * Runs suites in the guest: Rust test executables, each with the `filters` of its tests, and compiled
+ * TypeScript tests of the clone, and those `withoutDelegation` again as a user without a cgroup.
+ * `require` is what must not be missing there. Adds what became of them to `results`; where no guest
+ * can be had, a skip by name.
  */
-export async function runInGuest({ rust, node, withoutDelegation, filters, require }, results) {
+export async function runInGuest({ rust, node, withoutDelegation, require }, results) {
   const image = guestImage();
   if (image.lacking !== undefined) {
     results.skip('the cgroup v2 guest', image.lacking);
@@ -31,12 +32,11 @@ export async function runInGuest({ rust, node, withoutDelegation, filters, requi
   }
   const inClone = (file) => relative(root, file);
   const job = {
-    rust: rust.map(({ name, file, folder }) => {
-      return { name, file: inClone(file), folder: inClone(folder) };
+    rust: rust.map(({ name, file, folder, filters }) => {
+      return { name, file: inClone(file), folder: inClone(folder), filters };
     }),
     node: node.map(inClone),
     withoutDelegation: withoutDelegation.map(inClone),
-    filters,
     require,
     nodeProgram: process.execPath,
     env: { PATH: process.env.PATH },
