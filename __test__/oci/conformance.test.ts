@@ -32,7 +32,6 @@ const ON_PURPOSE = new Set([
   'linux_cgroups_relative_devices',
   'linux_mount_label',
   'linux_ns_itype',
-  'process_capabilities_fail',
 ]);
 
 const OURS = join(repository, 'native/minictr-oci');

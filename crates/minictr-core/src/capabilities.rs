@@ -67,6 +67,11 @@ impl CapabilitySet {
         })
     }
 
+    /// Takes the names that no kernel has out of a list, and returns them.
+    pub fn take_unknown(names: &mut Vec<String>) -> Vec<String> {
+        names.extract_if(.., |name| number(name).is_none()).collect()
+    }
+
     /// Every capability that this crate has a name for and the running kernel has.
     #[must_use]
     pub fn known() -> Self {

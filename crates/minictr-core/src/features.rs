@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::capabilities::CapabilitySet;
+use crate::lifecycle;
 use crate::rootfs::options;
 use crate::seccomp;
 use crate::spawn::hooks::Moment;
+use crate::spawn::memory_policy_words;
 use crate::spec::{NamespaceKind, OCI_VERSION};
 
 /// The oldest version of the runtime spec whose documents are understood.
@@ -26,6 +28,7 @@ pub struct Features {
     mount_options: Vec<String>,
     linux: LinuxFeatures,
     annotations: BTreeMap<&'static str, String>,
+    potentially_unsafe_config_annotations: &'static [&'static str],
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +87,7 @@ struct Enabled {
 #[must_use]
 pub fn features() -> Features {
     let [actions, operators, archs, flags] = seccomp::known_words();
+    let [modes, policy_flags] = memory_policy_words();
     let mut mount_options: Vec<String> = options::known_options().collect();
     mount_options.sort_unstable();
     Features {
@@ -106,13 +110,13 @@ pub fn features() -> Features {
                 actions,
                 operators,
                 archs,
-                supported_flags: flags.clone(),
+                supported_flags: seccomp::supported_flags(),
                 known_flags: flags,
             },
             apparmor: Enabled { enabled: false },
             selinux: Enabled { enabled: false },
             intel_rdt: Enabled { enabled: false },
-            memory_policy: MemoryPolicyFeatures { modes: Vec::new(), flags: Vec::new() },
+            memory_policy: MemoryPolicyFeatures { modes, flags: policy_flags },
             net_devices: Enabled { enabled: false },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
         },
@@ -120,5 +124,6 @@ pub fn features() -> Features {
             ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
             ("dev.minictr.version", crate::version()),
         ]),
+        potentially_unsafe_config_annotations: lifecycle::POTENTIALLY_UNSAFE,
     }
 }

@@ -8,6 +8,8 @@ use minictr_core::lifecycle::Runtime;
 use minictr_core::spawn::CgroupMode;
 use minictr_core::state;
 
+use crate::render;
+
 /// Options that stand before the verb.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
@@ -56,7 +58,7 @@ impl Global {
             CgroupManager::Disabled => CgroupMode::None,
             CgroupManager::Cgroupfs | CgroupManager::Systemd => CgroupMode::Auto,
         };
-        Runtime::new(root, cgroups)
+        Runtime::new(root, cgroups, render::warning)
     }
 
     /// The runtime, for making a container.

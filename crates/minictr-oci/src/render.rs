@@ -12,6 +12,11 @@ pub(crate) fn set_json(json: bool) {
     JSON.store(json, Ordering::Relaxed);
 }
 
+/// Writes a warning to standard error: what was passed over.
+pub(crate) fn warning(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+}
+
 /// Writes an error to standard error; where that is gone there is nobody to tell.
 pub(crate) fn error(error: &Error) {
     let mut stream = std::io::stderr().lock();

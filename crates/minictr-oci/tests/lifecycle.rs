@@ -167,7 +167,7 @@ fn a_container_that_runs_in_the_foreground_is_known_to_the_other_verbs() {
 #[test]
 fn list_shows_what_there_is_and_an_empty_list_is_json_too() {
     let Some(engine) = Engine::new() else { return };
-    assert_eq!(engine.call(&["list", "--format=json"]).well().trim(), "[]");
+    assert_eq!(engine.call(&["list", "--format=json"]).well().trim(), "null");
     engine.start("c1");
     engine.create("c2");
     let list: Vec<Value> =

@@ -4,14 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,12 +122,61 @@ static void kill_together(int argc, char **argv)
 	puts("ok");
 }
 
+/* Answers what filters ask: system call NUMBER gets ERRNO, any other goes on. Prints each container's
+ * state as it comes. Ends with its parent. */
+static void answer_calls(int argc, char **argv)
+{
+	(void)argc;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGCHLD, SIG_IGN);
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[0]);
+	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(listening, (struct sockaddr *)&address, sizeof address) < 0 || listen(listening, 8) < 0) {
+		result(-1);
+		return;
+	}
+	say("ready");
+	for (;;) {
+		static char text[1 << 16];
+		char control[CMSG_SPACE(sizeof(int))];
+		struct iovec data = { text, sizeof text - 1 };
+		struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+		int peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC), notify = -1;
+		ssize_t length = recvmsg(peer, &message, MSG_CMSG_CLOEXEC);
+		if (length < 0) continue;
+		for (ssize_t more; (more = read(peer, text + length, sizeof text - 1 - length)) > 0;) length += more;
+		text[length] = 0;
+		say(text);
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		if (header) memcpy(&notify, CMSG_DATA(header), sizeof notify);
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;) {
+				struct seccomp_notif asked = { 0 };
+				struct seccomp_notif_resp answer = { 0 };
+				if (ioctl(notify, SECCOMP_IOCTL_NOTIF_RECV, &asked) < 0) {
+					if (errno == EINTR || errno == ENOENT) continue;
+					_exit(0);
+				}
+				answer.id = asked.id;
+				if (asked.data.nr == number(argv[1])) answer.error = -number(argv[2]);
+				else answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+				ioctl(notify, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+			}
+		}
+		close(notify);
+		close(peer);
+	}
+}
+
 const struct trial HOST_TRIALS[] = {
 	{ "swap-names", "PATH PATH", swap_names, 2 },
 	{ "hanging-filesystem", "MOUNTPOINT", hanging_filesystem, 1 },
 	{ "with-key", "DESCRIPTION TEXT PROGRAM [ARG...]", with_key, 3 },
 	{ "with-spent-keys", "PROGRAM [ARG...]", with_spent_keys, 1 },
 	{ "kill-together", "MICROSECONDS PID...", kill_together, 2 },
+	{ "answer-calls", "SOCKET NUMBER ERRNO", answer_calls, 3 },
 	{ "with-fds", "DIRECTORY PROGRAM [ARG...]", with_fds, 2 },
 	{ 0 },
 };

@@ -1,18 +1,21 @@
 //! From a bundle to a container: one that waits for its start, or one in the foreground.
 
+use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotations::Annotations;
 use super::devices::allow_default;
 use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
 use super::{Runtime, status};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::gate::{self, Gate};
 use crate::spawn::hooks::{self, Moment, Subject};
-use crate::spawn::{CgroupRequest, LaunchRequest, RuntimeOptions, Supervisor};
-use crate::spec::{self, NamespaceKind, Spec};
+use crate::spawn::{CgroupRequest, LaunchRequest, Listener, RuntimeOptions, Supervisor};
+use crate::spec::{self, NamespaceKind, Seccomp, Spec};
 use crate::state::record::{Record, Status, now};
 use crate::state::store::{Entry, Locked};
 use crate::sys::process::pidfd_send_signal;
@@ -78,6 +81,9 @@ impl Runtime {
             format!("`{}`", creation.bundle.display()),
         )?;
         let (config, mut spec) = read_config(&bundle)?;
+        if let Some(process) = &mut spec.process {
+            self.pass_over_unknown_capabilities(process);
+        }
         if creation.listening > 0
             && let Some(process) = &mut spec.process
         {
@@ -96,8 +102,14 @@ impl Runtime {
         if let Some(resources) = spec.linux.as_mut().and_then(|linux| linux.resources.as_mut()) {
             allow_default(resources);
         }
+        let annotations = Annotations::of(&spec.annotations)?;
+        let mut hand_over = creation.hand_over;
+        hand_over.pidfd_socket = hand_over.pidfd_socket.or(annotations.pidfd_receiver);
         let poststart = (!outlives && spec.hooks.is_some()).then(|| spec.clone());
         let record = record(&creation.id, &bundle, &spec);
+        let subject = subject(&record)?;
+        let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+        let listener = listener(seccomp, annotations.seccomp_receiver, &bundle, &subject, None);
         let locked = self.store.create(&creation.id)?;
         let gate = match write_first(&locked, &record, &config, outlives) {
             Ok(gate) => gate,
@@ -118,7 +130,9 @@ impl Runtime {
                 no_new_keyring: creation.no_new_keyring,
                 outlives,
                 gate: gate.map(Arc::new),
-                hooks: Some(subject(&record)),
+                hooks: Some(subject),
+                listener,
+                keep_groups: annotations.keep_groups,
                 join: None,
             },
             ..LaunchRequest::default()
@@ -135,7 +149,7 @@ impl Runtime {
             supervisor,
             request,
             fds,
-            owner: Owner { maker: Some(maker), hand_over: creation.hand_over, poststart },
+            owner: Owner { maker: Some(maker), hand_over, poststart },
         })
     }
 
@@ -169,14 +183,49 @@ impl Runtime {
     }
 }
 
-/// What hooks are told of a container.
-pub(super) fn subject(record: &Record) -> Subject {
-    Subject {
+/// What hooks are told of a container, and where their output goes.
+pub(super) fn subject(record: &Record) -> Result<Subject> {
+    let annotations = Annotations::of(&record.annotations)?;
+    let file = |path: Option<PathBuf>| match path {
+        None => Ok(None),
+        Some(path) => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map(|file| Some(Arc::new(file)))
+            .context(
+                ErrorCode::Io,
+                "open",
+                format!("`{}` for the output of hooks", path.display()),
+            ),
+    };
+    Ok(Subject {
         oci_version: record.oci_version.clone(),
         id: record.id.clone(),
         bundle: record.bundle.clone(),
         annotations: record.annotations.clone(),
-    }
+        stdout: file(annotations.hooks_stdout)?,
+        stderr: file(annotations.hooks_stderr)?,
+    })
+}
+
+/// Who answers what a filter asks: whom the config names, else whom an annotation does.
+pub(super) fn listener(
+    seccomp: Option<&Seccomp>,
+    receiver: Option<PathBuf>,
+    bundle: &Path,
+    subject: &Subject,
+    first_process: Option<i32>,
+) -> Option<Listener> {
+    let seccomp = seccomp?;
+    let path = seccomp.listener_path.as_ref().filter(|path| !path.is_empty());
+    Some(Listener {
+        path: path.map(|path| bundle.join(path)).or(receiver)?,
+        metadata: seccomp.listener_metadata.clone(),
+        subject: subject.clone(),
+        first_process,
+    })
 }
 
 /// Runs the hooks of a container whose program runs; where one fails, the container is ended,
@@ -185,7 +234,8 @@ pub(super) fn poststart(config: &Spec, record: &Record) -> Result<()> {
     let Some(hooks) = &config.hooks else { return Ok(()) };
     let pid = record.process.as_ref().map(|process| process.pid);
     let moment = Moment::Poststart;
-    let run = hooks::run(moment, moment.of(hooks), &subject(record), pid);
+    let run =
+        subject(record).and_then(|subject| hooks::run(moment, moment.of(hooks), &subject, pid));
     if run.is_err()
         && let Some(process) = record.process.as_ref().and_then(|process| process.find())
     {

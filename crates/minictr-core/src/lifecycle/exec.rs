@@ -2,11 +2,13 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::sched::CloneFlags;
 
-use super::create::config_of;
+use super::annotations::Annotations;
+use super::create::{config_of, listener, subject};
 use super::prepared::{Descriptors, HandOver, Owner, Prepared};
 use super::{Runtime, cgroup, status};
 use crate::error::{Context, Error, ErrorCode, Result};
@@ -92,7 +94,8 @@ impl Runtime {
             return wrong("a stopped container: container not running");
         };
         let config = config_of(&entry)?;
-        let process = execution.target.process(config.process.unwrap_or_default());
+        let mut process = execution.target.process(config.process.unwrap_or_default());
+        self.pass_over_unknown_capabilities(&mut process);
         let has_terminal = process.terminal.unwrap_or(false);
         if execution.hand_over.console_socket.is_some() && !has_terminal {
             return Err(Error::invalid("use", "`--console-socket`: the process has no terminal"));
@@ -103,9 +106,17 @@ impl Runtime {
                 "a process with a terminal and no `--console-socket` to send it to",
             ));
         }
+        let annotations = Annotations::of(&record.annotations)?;
         let namespaces = namespaces_of(pid)?;
         let cgroup = cgroup(&record)?;
         let linux = config.linux.unwrap_or_default();
+        let listener = listener(
+            linux.seccomp.as_ref(),
+            annotations.seccomp_receiver,
+            Path::new(&record.bundle),
+            &subject(&record)?,
+            Some(pid),
+        );
         let Descriptors { fds, stdio, preserve_fds } =
             Descriptors::of(execution.stdio, execution.preserved);
         let request = LaunchRequest {
@@ -116,6 +127,7 @@ impl Runtime {
                 linux: Some(Linux {
                     seccomp: linux.seccomp,
                     personality: linux.personality,
+                    memory_policy: linux.memory_policy,
                     ..Linux::default()
                 }),
                 ..Spec::default()
@@ -124,6 +136,8 @@ impl Runtime {
             preserve_fds,
             runtime: RuntimeOptions {
                 outlives: execution.detach,
+                listener,
+                keep_groups: annotations.keep_groups,
                 join: Some(Arc::new(Joined { process: handle, namespaces, cgroup })),
                 ..RuntimeOptions::default()
             },

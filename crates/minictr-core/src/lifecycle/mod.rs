@@ -2,25 +2,27 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `annotations` | those that mean something |
 //! | `create` | from a bundle to a container that waits, or to one in the foreground; its start |
 //! | `devices` | devices that every container may use |
 //! | `exec` | another process in a running container |
 //! | `prepared` | what is ready to be launched, and who is told once it runs |
 //! | `end` | signals, deletion |
 //! | `resources` | pausing, limits, accounts |
-//! | `sockets` | handing a terminal or a process handle to an engine |
+//! | `tolerate` | what is passed over, and said |
 //!
 //! It composes [`crate::spawn`], [`crate::state`] and [`crate::cgroups`]; `minictr-oci` parses and
 //! prints around it. What a call changes is written down before it is made, so that
 //! [`Runtime::delete`] clears what a kill at any moment has left.
 
+mod annotations;
 mod create;
 mod devices;
 mod end;
 mod exec;
 mod prepared;
 mod resources;
-mod sockets;
+mod tolerate;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ use crate::spawn::{CgroupMode, gate};
 use crate::state::record::{Record, Status};
 use crate::state::store::{Entry, Store};
 
+pub use annotations::POTENTIALLY_UNSAFE;
 pub use create::Creation;
 pub use exec::{Changes, Execution, Target};
 pub use prepared::{HandOver, Owner, Prepared};
@@ -42,6 +45,7 @@ pub use prepared::{HandOver, Owner, Prepared};
 pub struct Runtime {
     store: Store,
     cgroups: CgroupMode,
+    warn: fn(&str),
 }
 
 /// What the `state` command says of a container, `runtime.md#state` with the fields that engines
@@ -71,10 +75,10 @@ pub struct State {
 }
 
 impl Runtime {
-    /// The containers below `root`.
+    /// The containers below `root`. `warn` is told, in one sentence each, of what is passed over.
     #[must_use]
-    pub fn new(root: PathBuf, cgroups: CgroupMode) -> Self {
-        Self { store: Store::new(root), cgroups }
+    pub fn new(root: PathBuf, cgroups: CgroupMode, warn: fn(&str)) -> Self {
+        Self { store: Store::new(root), cgroups, warn }
     }
 
     /// What is known of one container.

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::Runtime;
 use super::create::poststart;
-use super::{Runtime, sockets};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::sockets;
 use crate::spawn::{Event, LaunchId, LaunchRequest, Ledger, Supervisor};
 use crate::spec::Spec;
 use crate::state::record::{ProcessRecord, Record};
@@ -128,10 +129,10 @@ impl Owner {
     /// `Io`.
     pub fn started(&self, pid: i32, fds: &[OwnedFd]) -> Result<()> {
         if let (Some(path), Some(master)) = (&self.hand_over.console_socket, fds.get(1)) {
-            sockets::send(path, "/dev/ptmx", master.as_fd())?;
+            sockets::send(path, b"/dev/ptmx", master.as_fd())?;
         }
         if let (Some(path), Some(pidfd)) = (&self.hand_over.pidfd_socket, fds.first()) {
-            sockets::send(path, "pidfd", pidfd.as_fd())?;
+            sockets::send(path, b"pidfd", pidfd.as_fd())?;
         }
         if let Some(path) = &self.hand_over.pid_file {
             write_pid_file(path, pid)?;

@@ -188,6 +188,11 @@ impl Writer {
     }
 }
 
+/// Whether a program can end with an answer.
+pub(super) fn returns(program: &[libc::sock_filter], answer: u32) -> bool {
+    program.iter().any(|instruction| instruction.code == RETURN && instruction.k == answer)
+}
+
 /// The whole program.
 pub(super) fn program(lowered: &Lowered) -> Vec<libc::sock_filter> {
     let mut writer = Writer::default();

@@ -120,7 +120,9 @@ pub(super) const ENOSYS: u32 = 0x0005_0000 | libc::ENOSYS as u32;
 const ALLOW: u32 = 0x7fff_0000;
 const LOG: u32 = 0x7ffc_0000;
 const TRACE: u32 = 0x7ff0_0000;
-const NOTIFY: u32 = 0x7fc0_0000;
+pub(super) const NOTIFY: u32 = 0x7fc0_0000;
+/// The largest errno, `MAX_ERRNO` of the kernel: it takes more for that one.
+const MAX_ERRNO: u32 = 4095;
 
 /// `SCMP_ACT_…` and what the kernel is told.
 pub(super) const ACTIONS: &[(&str, u32)] = &[
@@ -176,16 +178,26 @@ fn known<T: Copy>(table: &[(&str, T)], what: &str, name: &str) -> Result<T> {
 /// The return value of an action.
 fn action(name: &str, errno: Option<u32>) -> Result<u32> {
     let value = known(ACTIONS, "action", name)?;
-    if matches!(name, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE") {
-        return Ok(value | (errno.unwrap_or(libc::EPERM as u32) & 0xffff));
-    }
+    // What the kernel returns at most, and what fits beside the action, `seccomp(2)`.
+    let most = match name {
+        "SCMP_ACT_ERRNO" => MAX_ERRNO,
+        "SCMP_ACT_TRACE" => u32::from(u16::MAX),
+        _ => 0,
+    };
     match errno {
-        Some(errno) => Err(Error::new(
+        Some(errno) if most == 0 => Err(Error::new(
             ErrorCode::Seccomp,
             "compile seccomp profile:",
             format!("action `{name}` with errno {errno}"),
         )
         .hint("only SCMP_ACT_ERRNO and SCMP_ACT_TRACE carry one")),
+        Some(errno) if errno > most => Err(Error::new(
+            ErrorCode::Seccomp,
+            "compile seccomp profile:",
+            format!("action `{name}` with errnoRet {errno}: it is over {most}"),
+        )),
+        Some(errno) => Ok(value | errno),
+        None if most > 0 => Ok(value | libc::EPERM as u32),
         None => Ok(value),
     }
 }

@@ -30,6 +30,7 @@ const MAX_INSTRUCTIONS: usize = 4096;
 pub struct Program {
     instructions: Vec<libc::sock_filter>,
     flags: u32,
+    notifies: bool,
     unknown: Vec<String>,
 }
 
@@ -44,6 +45,12 @@ impl Program {
     #[must_use]
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// Whether it asks a listener, `SCMP_ACT_NOTIFY`.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        self.notifies
     }
 
     /// Names of the profile that no architecture has: newer than this table, or misspelt.
@@ -65,6 +72,13 @@ pub fn known_words() -> [Vec<&'static str>; 4] {
         words(lower::ARCHITECTURES),
         words(lower::FLAGS),
     ]
+}
+
+/// The flags that the running kernel takes.
+#[must_use]
+pub fn supported_flags() -> Vec<&'static str> {
+    let flags = lower::FLAGS.iter().filter(|(_, flag)| crate::sys::security::seccomp_knows(*flag));
+    flags.map(|(word, _)| *word).collect()
 }
 
 /// Compiles a profile.
@@ -92,5 +106,6 @@ fn compile_with(profile: &Seccomp, first: &[crate::spec::SeccompRule]) -> Result
         )
         .hint("use fewer conditions on arguments"));
     }
-    Ok(Program { instructions, flags: lowered.flags, unknown: lowered.unknown })
+    let notifies = emit::returns(&instructions, lower::NOTIFY);
+    Ok(Program { instructions, flags: lowered.flags, notifies, unknown: lowered.unknown })
 }

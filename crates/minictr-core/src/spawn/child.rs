@@ -22,7 +22,7 @@ use crate::rootfs::masks::Masks;
 use crate::rootfs::mounts::Fault;
 use crate::rootfs::users::ResolvedUser;
 use crate::rootfs::{host, masks, mounts, paths, root};
-use crate::sys::{clone, files, process, security};
+use crate::sys::{clone, files, placement, process, security};
 
 /// What the child holds while it walks.
 struct Walk<'a> {
@@ -122,6 +122,7 @@ pub(super) fn join(
                     let process = unsafe { BorrowedFd::borrow_raw(*process) };
                     nix::sched::setns(process, *namespaces)?;
                 }
+                Step::CpuAffinity(cpus) => placement::sched_setaffinity(cpus)?,
                 _ => {}
             }
         }
@@ -206,8 +207,9 @@ impl<'a> Walk<'a> {
                     return Err(Errno::ECANCELED.into());
                 }
             }
-            Step::BecomeRoot => {
-                match security::setgroups(&[]) {
+            Step::BecomeRoot { keep_groups } => {
+                let dropped = if *keep_groups { Ok(()) } else { security::setgroups(&[]) };
+                match dropped {
                     Ok(()) => {}
                     // With every capability there: denied for good, where an unprivileged process
                     // wrote a map of its own id alone. Its groups stay, which mean nothing inside.
@@ -267,6 +269,8 @@ impl<'a> Walk<'a> {
             Step::Personality(domain) => security::personality(*domain)?,
             Step::IoPriority { class, priority } => security::ioprio_set(*class, *priority)?,
             Step::Scheduler(attributes) => super::scheduler::apply(attributes)?,
+            Step::CpuAffinity(cpus) => placement::sched_setaffinity(cpus)?,
+            Step::MemoryPolicy(policy) => placement::set_mempolicy(policy.mode, &policy.nodes)?,
             Step::SessionKeyring { tolerate_quota } => match security::new_session_keyring() {
                 // ENOSYS: a kernel without keys has none to protect. EDQUOT: the user's quota is
                 // spent, tolerated only where the filter denies every key call.
@@ -341,6 +345,9 @@ impl<'a> Walk<'a> {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
             }
             Step::Chdir(path) => exec::enter_directory(path)?,
+            Step::Seccomp(program) if program.notifies() => {
+                super::listener::load(program, self.sync)?;
+            }
             Step::Seccomp(program) => {
                 security::seccomp_load(program.instructions(), program.flags())?;
             }

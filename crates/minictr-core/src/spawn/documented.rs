@@ -22,6 +22,7 @@ const SPEC: &str = r#"{
     "terminal": true,
     "cwd": "/",
     "args": ["true"],
+    "execCPUAffinity": { "initial": "0", "final": "0" },
     "ioPriority": { "class": "IOPRIO_CLASS_IDLE", "priority": 0 },
     "scheduler": { "policy": "SCHED_BATCH" },
     "user": { "uid": 0, "gid": 0, "umask": 18 }
@@ -43,6 +44,7 @@ const SPEC: &str = r#"{
     "sysctl": { "net.ipv4.ip_forward": "0" },
     "timeOffsets": { "boottime": { "secs": 1 } },
     "personality": { "domain": "LINUX" },
+    "memoryPolicy": { "mode": "MPOL_LOCAL" },
     "rootfsPropagation": "private",
     "maskedPaths": ["/proc/kcore"],
     "readonlyPaths": ["/proc/sys"],

@@ -99,6 +99,12 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         (Step::SetCapabilities { .. }, 0, Errno::EPERM) => {
             "the caller hasn't all of the capabilities that the container is to have"
         }
+        (Step::CpuAffinity(_), 0, Errno::EINVAL) => {
+            "none of these CPUs is there, or none is among those that the cpuset allows"
+        }
+        (Step::MemoryPolicy(_), 0, Errno::EINVAL) => {
+            "this mode doesn't go with these nodes or flags, or the nodes aren't there or not among those that the cpuset allows"
+        }
         (Step::SessionKeyring { .. }, 0, Errno::EDQUOT) => {
             "the user's key quota is spent; see /proc/key-users and `sysctl kernel.keys.maxkeys`"
         }

@@ -11,6 +11,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -101,10 +102,17 @@ pub struct Subject {
     pub bundle: String,
     /// `annotations` of its config.
     pub annotations: BTreeMap<String, String>,
+    /// What a hook's output is added to; `None` is what its failure repeats.
+    #[serde(skip)]
+    pub stdout: Option<Arc<File>>,
+    /// As `stdout`, for its errors.
+    #[serde(skip)]
+    pub stderr: Option<Arc<File>>,
 }
 
+/// `runtime.md#state`.
 #[derive(Serialize)]
-struct State<'a> {
+pub(super) struct State<'a> {
     #[serde(flatten)]
     subject: &'a Subject,
     status: &'static str,
@@ -112,14 +120,20 @@ struct State<'a> {
     pid: Option<i32>,
 }
 
+impl<'a> State<'a> {
+    pub(super) fn new(subject: &'a Subject, status: &'static str, pid: Option<i32>) -> Self {
+        Self { subject, status, pid }
+    }
+}
+
 /// Runs hooks one after the other, the first failure ends it.
 ///
 /// # Errors
 /// `HookFailed` with what the hook wrote.
 pub fn run(moment: Moment, hooks: &[Hook], subject: &Subject, pid: Option<i32>) -> Result<()> {
-    let state = State { subject, status: moment.status(), pid };
+    let state = State::new(subject, moment.status(), pid);
     let state = serde_json::to_vec(&state).unwrap_or_default();
-    hooks.iter().try_for_each(|hook| run_one(moment, hook, &state))
+    hooks.iter().try_for_each(|hook| run_one(moment, hook, subject, &state))
 }
 
 fn failed(moment: Moment, hook: &Hook, why: &str) -> Error {
@@ -127,7 +141,7 @@ fn failed(moment: Moment, hook: &Hook, why: &str) -> Error {
     Error::new(ErrorCode::HookFailed, format!("run {} hook", moment.name()), object)
 }
 
-fn run_one(moment: Moment, hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(moment: Moment, hook: &Hook, subject: &Subject, state: &[u8]) -> Result<()> {
     let memory = |name| {
         memfd_create(name, MFdFlags::MFD_CLOEXEC).map(File::from).context(
             ErrorCode::ResourceExhausted,
@@ -146,8 +160,10 @@ fn run_one(moment: Moment, hook: &Hook, state: &[u8]) -> Result<()> {
     }
     command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     command.stdin(Stdio::from(input));
-    command.stdout(Stdio::from(output.try_clone().map_err(io)?));
-    command.stderr(Stdio::from(output.try_clone().map_err(io)?));
+    let into = |file: &Option<Arc<File>>| {
+        file.as_deref().unwrap_or(&output).try_clone().map(Stdio::from).map_err(io)
+    };
+    command.stdout(into(&subject.stdout)?).stderr(into(&subject.stderr)?);
     let mut child = command.spawn().map_err(|error| {
         Error::new(
             ErrorCode::HookFailed,

@@ -4,11 +4,12 @@
 //! | module | what it does | in which process |
 //! |---|---|---|
 //! | `request`, `validate` | what is asked for, and whether it can mean a container | parent |
-//! | `compile`, `files`, `host`, `program`, `scheduler`, `filters` | request to `plan` | parent |
+//! | `compile`, `files`, `host`, `program`, `scheduler`, `placement`, `filters` | request to `plan` | parent |
 //! | `prepare`, `ids`, `limits` | what only the parent may do | parent |
 //! | `supervisor`, `launch` | starting, watching, ending | parent |
 //! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
 //! | `hooks` | programs that the spec runs along the way | parent, child |
+//! | `listener`, `sockets` | handing descriptors to an engine | parent, child |
 //! | `gate` | waiting between creation and start | child, and whoever starts it |
 //! | `report`, `hints` | what the child says, and what is made of it | both |
 
@@ -29,6 +30,8 @@ mod init;
 mod launch;
 mod ledger;
 mod limits;
+mod listener;
+mod placement;
 mod plan;
 mod prepare;
 mod program;
@@ -38,6 +41,7 @@ mod report;
 mod request;
 mod runtime;
 mod scheduler;
+pub(crate) mod sockets;
 mod supervisor;
 mod terminal;
 mod validate;
@@ -46,6 +50,8 @@ mod watch;
 pub use event::*;
 pub use launch::ends_by_default;
 pub use ledger::Ledger;
+pub use listener::Listener;
+pub use placement::memory_policy_words;
 pub use request::*;
 pub use runtime::*;
 pub use supervisor::{Emitted, Supervisor};

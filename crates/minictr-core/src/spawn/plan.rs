@@ -38,7 +38,7 @@ pub(super) enum Step {
     UnshareCgroup,
     WriteOwnMaps { uid: u32, gid: u32, host_uid: u32, host_gid: u32 },
     AwaitMaps,
-    BecomeRoot,
+    BecomeRoot { keep_groups: bool },
     DetachPropagation { slave: bool },
     AttachRoot(RootPlan),
     AttachHostRoot(HostPlan),
@@ -62,6 +62,8 @@ pub(super) enum Step {
     Personality(u64),
     IoPriority { class: u32, priority: u32 },
     Scheduler(super::scheduler::Attributes),
+    CpuAffinity(Vec<u64>),
+    MemoryPolicy(super::placement::Policy),
     SessionKeyring { tolerate_quota: bool },
     AwaitRecord,
     ResolveUser { root: CString, user: String, groups: Vec<String> },
@@ -122,7 +124,7 @@ impl Step {
             Self::WriteOwnMaps { .. } => "write the id maps",
             Self::AwaitMaps => "wait for the id maps",
             Self::AwaitRecord => "wait for the parent",
-            Self::BecomeRoot => "become the container's root",
+            Self::BecomeRoot { .. } => "become the container's root",
             Self::DetachPropagation { .. } => "detach mount propagation",
             Self::AttachRoot(_) => "attach the rootfs",
             Self::AttachHostRoot(_) => "attach the host's files",
@@ -146,6 +148,8 @@ impl Step {
             Self::Personality(_) => "set the personality",
             Self::IoPriority { .. } => "set the I/O priority",
             Self::Scheduler(_) => "set the scheduler",
+            Self::CpuAffinity(_) => "set the CPU affinity",
+            Self::MemoryPolicy(_) => "set the memory policy",
             Self::SessionKeyring { .. } => "join a new session keyring",
             Self::ResolveUser { .. } => "look up the user",
             Self::DropBounding(_) => "drop bounding capabilities",
@@ -264,12 +268,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// How many steps at the front are those of the process that joins namespaces.
+    /// How many steps at the front are those of the process that joins namespaces: all before the
+    /// first that the child itself takes.
     pub(super) fn joins(&self) -> usize {
-        self.steps
-            .iter()
-            .take_while(|step| matches!(step, Step::Join { .. } | Step::JoinProcess { .. }))
-            .count()
+        self.steps.iter().take_while(|step| !matches!(step, Step::DieWithParent)).count()
     }
 
     /// Takes the right to make device nodes away.

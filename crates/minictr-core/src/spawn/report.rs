@@ -37,6 +37,8 @@ pub(super) const HOOKS: u8 = b'H';
 pub(super) const MAPS_WRITTEN: u8 = b'm';
 /// The parent's word that the process is written down and limited.
 pub(super) const RECORDED: u8 = b'r';
+/// Tag of a message that carries the listener of the filter that was loaded.
+pub(super) const LISTENER: u8 = b'L';
 const FAULT: u8 = b'F';
 const EXPLANATION: u8 = b'X';
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -56,6 +58,8 @@ pub(super) enum Report {
     Master(OwnedFd),
     /// The pidfd of the child that a joining process has cloned.
     Child(OwnedFd),
+    /// The listener of the filter that was loaded.
+    Listener(OwnedFd),
     /// The namespaces are made, and the hooks of the runtime are waited for.
     Hooks,
     /// The container is made, and waits to be started.
@@ -175,6 +179,7 @@ fn take(sync: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<Report>, Errno
         (None, _) => Report::End,
         (Some(&MASTER), Some(fd)) => Report::Master(fd),
         (Some(&CHILD), Some(fd)) => Report::Child(fd),
+        (Some(&LISTENER), Some(fd)) => Report::Listener(fd),
         (Some(&HOOKS), _) => Report::Hooks,
         (Some(&WAITING), _) => Report::Waiting,
         (Some(&FAULT), _) => {

@@ -7,6 +7,7 @@ use nix::sched::CloneFlags;
 
 use super::gate::Gate;
 use super::hooks::Subject;
+use super::listener::Listener;
 use crate::cgroups::Cgroup;
 
 /// Launch options of an OCI runtime.
@@ -24,6 +25,10 @@ pub struct RuntimeOptions {
     /// Runs the hooks of the spec; without it they are refused, since a parent with other launches
     /// can't wait for them.
     pub hooks: Option<Subject>,
+    /// Who answers what the filter asks; without it a filter that asks is refused.
+    pub listener: Option<Listener>,
+    /// The program keeps the supplementary groups that this process has.
+    pub keep_groups: bool,
     /// A running container that the process joins, instead of one of its own.
     pub join: Option<Arc<Joined>>,
 }

@@ -1,6 +1,7 @@
 //! Refuses a request that can't mean a container, before anything is made.
 
 use super::hooks::Moment;
+use super::placement;
 use super::request::LaunchRequest;
 use crate::error::{Error, ErrorCode, Result};
 use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
@@ -150,6 +151,10 @@ fn process(process: &Process) -> Result<()> {
             return Err(refuse(field));
         }
     }
+    if let Some(affinity) = &process.exec_cpu_affinity {
+        // For the processes that join; a list that is none is an error now, not then.
+        placement::affinity(affinity)?;
+    }
     if let Some(score) = process.oom_score_adj
         && !(-1000..=1000).contains(&score)
     {
@@ -171,16 +176,17 @@ fn linux(spec: &Spec, linux: &Linux) -> Result<()> {
     for (present, field) in [
         (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
         (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
         (!linux.net_devices.is_empty(), "linux.netDevices"),
-        (
-            linux.seccomp.as_ref().is_some_and(|s| s.listener_path.is_some()),
-            "linux.seccomp.listenerPath",
-        ),
     ] {
         if present {
             return Err(refuse(field));
         }
+    }
+    if let Some(seccomp) = &linux.seccomp
+        && seccomp.listener_metadata.is_some()
+        && seccomp.listener_path.is_none()
+    {
+        return Err(Error::invalid("use", "linux.seccomp.listenerMetadata without a listenerPath"));
     }
     let mut seen = Vec::new();
     for namespace in &linux.namespaces {

@@ -15,6 +15,7 @@ pub mod files;
 pub mod messages;
 pub mod mount;
 pub mod openat2;
+pub mod placement;
 pub mod process;
 pub mod security;
 pub mod shared;

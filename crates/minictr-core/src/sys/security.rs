@@ -1,5 +1,7 @@
 //! Credentials: ids, capabilities, seccomp, keyrings.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use nix::errno::Errno;
 
 /// Sets the supplementary groups of this process. `setgroups(2)`.
@@ -111,11 +113,45 @@ pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Er
     .map(drop)
 }
 
+const FLAG_TSYNC: u32 = 1;
+const FLAG_NEW_LISTENER: u32 = 1 << 3;
+const FLAG_WAIT_KILLABLE_RECV: u32 = 1 << 5;
+
 /// Loads a filter for this thread. `seccomp(2)`, `SECCOMP_SET_MODE_FILTER`.
 ///
 /// # Errors
-/// EACCES without `no_new_privs` or `CAP_SYS_ADMIN`, EINVAL for a program that the kernel refuses.
+/// EACCES without `no_new_privs` or `CAP_SYS_ADMIN`, EINVAL for a program or a flag that the kernel
+/// refuses.
 pub fn seccomp_load(instructions: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
+    // How notifications are received says nothing where there are none, and the kernel refuses it.
+    set_mode_filter(instructions, flags & !FLAG_WAIT_KILLABLE_RECV).map(drop)
+}
+
+/// As [`seccomp_load`], for this thread alone, with the descriptor that is told of what the filter
+/// asks about, close-on-exec. `seccomp_unotify(2)`.
+///
+/// # Errors
+/// Those of [`seccomp_load`]; EBUSY where a filter with a listener is loaded already.
+pub fn seccomp_listen(instructions: &[libc::sock_filter], flags: u32) -> Result<OwnedFd, Errno> {
+    let flags = flags & !FLAG_TSYNC | FLAG_NEW_LISTENER;
+    let fd = set_mode_filter(instructions, flags)?;
+    // SAFETY: with SECCOMP_FILTER_FLAG_NEW_LISTENER the kernel returns a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Whether the kernel knows a flag of `seccomp(2)`: it looks at the flags before it looks at the
+/// program, and there is none.
+#[must_use]
+pub fn seccomp_knows(flag: u32) -> bool {
+    let flags = if flag == FLAG_WAIT_KILLABLE_RECV { flag | FLAG_NEW_LISTENER } else { flag };
+    // SAFETY: a null program is a bad address, which the kernel says.
+    let result = Errno::result(unsafe {
+        libc::syscall(libc::SYS_seccomp, 1, flags, std::ptr::null::<libc::sock_fprog>())
+    });
+    result == Err(Errno::EFAULT)
+}
+
+fn set_mode_filter(instructions: &[libc::sock_filter], flags: u32) -> Result<i64, Errno> {
     const SET_MODE_FILTER: u32 = 1;
     let program = libc::sock_fprog {
         len: u16::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?,
@@ -126,7 +162,6 @@ pub fn seccomp_load(instructions: &[libc::sock_filter], flags: u32) -> Result<()
     Errno::result(unsafe {
         libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, std::ptr::from_ref(&program))
     })
-    .map(drop)
 }
 
 /// Joins a new, empty, anonymous session keyring. `keyctl(2)`, `KEYCTL_JOIN_SESSION_KEYRING`.

@@ -31,7 +31,8 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<u8> {
         return Ok(0);
     }
     if arguments.format == Format::Json {
-        output::json(&states)?;
+        // runc's word for a list of nothing, which engines read as one.
+        output::json(&(!states.is_empty()).then_some(&states))?;
         return Ok(0);
     }
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);

@@ -3,7 +3,7 @@
 use super::{Builder, c_string, is_new};
 use crate::error::{ErrorCode, Result};
 use crate::spawn::plan::{Object, Step};
-use crate::spawn::{program, scheduler};
+use crate::spawn::{placement, program, scheduler};
 use crate::spec::{Linux, NamespaceKind, Process, Spec};
 
 /// Identity: the container's root, inside its own root; nothing of the host can be named any more.
@@ -60,6 +60,14 @@ pub(super) fn configure_kernel(
             ErrorCode::Namespace,
             "make",
             "time namespace",
+        );
+    }
+    if let Some(policy) = &linux.memory_policy {
+        builder.push(
+            Step::MemoryPolicy(placement::memory_policy(policy)?),
+            ErrorCode::Security,
+            "set memory policy",
+            format!("`{}`", policy.mode),
         );
     }
     if let Some(personality) = &linux.personality {

@@ -119,7 +119,7 @@ pub(in crate::spawn) fn compile(request: &LaunchRequest, host: Host<'_>) -> Resu
     let program = executable::compile(request, process)?;
 
     if let Some(joined) = &request.runtime.join {
-        namespaces::join_container(&mut builder, joined, process);
+        namespaces::join_container(&mut builder, joined, process)?;
     } else {
         namespaces::enter_namespaces(&mut builder, spec, linux, process)?;
         root::build_root(&mut builder, spec, linux, process)?;

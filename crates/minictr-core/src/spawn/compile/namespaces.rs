@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use super::{Builder, c_string, is_new};
 use crate::error::{ErrorCode, Result};
 use crate::spawn::ids::IdPlan;
+use crate::spawn::placement;
 use crate::spawn::plan::Step;
 use crate::spawn::request::LaunchRequest;
 use crate::spawn::runtime::Joined;
@@ -62,7 +63,7 @@ pub(super) fn enter_namespaces(
             builder.push(Step::AwaitMaps, ErrorCode::Internal, "wait for", "the id maps");
             if lines.has_uid(0) && lines.has_gid(0) {
                 builder.push(
-                    Step::BecomeRoot,
+                    Step::BecomeRoot { keep_groups: builder.request.runtime.keep_groups },
                     ErrorCode::IdMapping,
                     "become",
                     "root of the container",
@@ -71,7 +72,7 @@ pub(super) fn enter_namespaces(
         }
         IdPlan::Joined => {
             builder.push(
-                Step::BecomeRoot,
+                Step::BecomeRoot { keep_groups: builder.request.runtime.keep_groups },
                 ErrorCode::IdMapping,
                 "become",
                 "root of the joined user namespace",
@@ -109,7 +110,17 @@ fn join_namespaces(builder: &mut Builder<'_>, linux: &Linux) -> Result<()> {
 ///
 /// As [`join_namespaces`], from a process handle: the kernel checks the privilege over all of them
 /// before it joins the first.
-pub(super) fn join_container(builder: &mut Builder<'_>, joined: &Joined, process: &Process) {
+pub(super) fn join_container(
+    builder: &mut Builder<'_>,
+    joined: &Joined,
+    process: &Process,
+) -> Result<()> {
+    let affinity = match &process.exec_cpu_affinity {
+        Some(affinity) => placement::affinity(affinity)?,
+        None => placement::Affinity::default(),
+    };
+    // As long as it isn't in the container's cgroup, it isn't the container's CPUs that it uses.
+    affinity_step(builder, affinity.initial, "initial");
     let object = format!("container `{}`", builder.request.id);
     let step =
         Step::JoinProcess { process: joined.process.as_raw_fd(), namespaces: joined.namespaces };
@@ -121,9 +132,10 @@ pub(super) fn join_container(builder: &mut Builder<'_>, joined: &Joined, process
         object.clone(),
     );
     builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.clone());
+    affinity_step(builder, affinity.last, "final");
     if builder.host.ids == IdPlan::Joined {
         builder.push(
-            Step::BecomeRoot,
+            Step::BecomeRoot { keep_groups: builder.request.runtime.keep_groups },
             ErrorCode::IdMapping,
             "become",
             "root of the joined user namespace",
@@ -134,6 +146,14 @@ pub(super) fn join_container(builder: &mut Builder<'_>, joined: &Joined, process
         let size = process.console_size.unwrap_or_default();
         let step = Step::OpenTerminal { size, bind_console: false };
         builder.push(step, ErrorCode::Device, "open terminal of", object);
+    }
+    Ok(())
+}
+
+fn affinity_step(builder: &mut Builder<'_>, cpus: Option<Vec<u64>>, name: &str) {
+    if let Some(cpus) = cpus {
+        let object = format!("process.execCPUAffinity.{name}");
+        builder.push(Step::CpuAffinity(cpus), ErrorCode::Security, "set", object);
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Builder;
 use crate::capabilities::{self, CapabilitySets};
-use crate::error::{ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::seccomp;
 use crate::spawn::ids::IdPlan;
 use crate::spawn::plan::Step;
@@ -70,7 +70,7 @@ pub(super) fn give_up_privileges(
             uid: process.user.uid,
             gid: process.user.gid,
             groups: process.user.additional_gids.clone(),
-            set_groups: true,
+            set_groups: !builder.request.runtime.keep_groups,
         };
         builder.push(
             step,
@@ -123,7 +123,17 @@ fn filter(
         SeccompSource::Default => Ok(Some(seccomp::default_program(sets.bounding, false)?)),
         SeccompSource::Nesting => Ok(Some(seccomp::default_program(sets.bounding, true)?)),
         SeccompSource::Spec => match &linux.seccomp {
-            Some(profile) => Ok(Some(builder.host.filters.compiled(profile)?)),
+            Some(profile) => {
+                let program = builder.host.filters.compiled(profile)?;
+                if program.notifies() && builder.request.runtime.listener.is_none() {
+                    return Err(Error::new(
+                        ErrorCode::Seccomp,
+                        "load",
+                        "a seccomp filter with `SCMP_ACT_NOTIFY` and no `linux.seccomp.listenerPath`",
+                    ));
+                }
+                Ok(Some(program))
+            }
             None => Ok(None),
         },
     }

@@ -18,7 +18,7 @@ pub(super) fn become_program(
     builder: &mut Builder<'_>,
     process: &Process,
     program: &Program,
-    filter: Option<Rc<seccomp::Program>>,
+    mut filter: Option<Rc<seccomp::Program>>,
 ) -> Result<()> {
     // A session of its own: the caller's terminal, where it is a standard stream, can't be pushed
     // input into (TIOCSTI) by a process of another session.
@@ -67,6 +67,10 @@ pub(super) fn become_program(
             "find",
             format!("`{}`", program.name),
         );
+        if let Some(filter) = filter.take_if(|filter| filter.notifies()) {
+            // As long as this parent is there to hand the listener on.
+            builder.push(Step::Seccomp(filter), ErrorCode::Seccomp, "load", "seccomp filter");
+        }
         builder.push(Step::AwaitStart(gate), ErrorCode::Internal, "await start of", container);
     }
     container_hooks(builder, Moment::StartContainer);

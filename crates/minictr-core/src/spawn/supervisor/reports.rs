@@ -34,10 +34,21 @@ impl Supervisor {
                     launch.opened.push(fd);
                 }
                 Ok(Some(Report::Master(fd))) => launch.master = Some(fd),
+                Ok(Some(Report::Listener(fd))) => {
+                    let pid = launch.child.as_ref().map_or(0, |child| child.pid);
+                    let listener = launch.request.runtime.listener.as_ref();
+                    let delivered = listener.map(|listener| listener.deliver(pid, fd.as_fd()));
+                    if let Some(Err(error)) = delivered {
+                        launch.failure = Some(error);
+                        launch.kill_whole();
+                    }
+                }
                 Ok(Some(Report::Hooks)) => self.run_hooks(slot),
                 Ok(Some(Report::Waiting)) => {
                     launch.sync = None;
-                    self.running(slot);
+                    if launch.failure.is_none() {
+                        self.running(slot);
+                    }
                     return;
                 }
                 Ok(Some(Report::Child(pidfd))) => self.child_joined(slot, pidfd),
@@ -172,8 +183,10 @@ impl Supervisor {
     }
 
     pub(super) fn child_ended(&mut self, slot: usize) {
-        // Its last words first.
+        // Its last words first. The process that joined for it may still have the socket open, whose
+        // end then says nothing of a program that has run already.
         self.read_reports(slot);
+        self.reports_ended(slot);
         let Some(mut launch) = self.launches.get_mut(slot).and_then(Option::take) else { return };
         let Some(child) = &launch.child else { return };
         if launch.request.runtime.outlives && launch.phase == Phase::Running {
