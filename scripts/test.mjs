@@ -11,13 +11,14 @@
 //   Rust         one line `NAME: REASON` appended to the file that $MINICTR_TEST_SKIPPED names
 // $MINICTR_TEST_REQUIRE lists what must be there, by commas (`root,cgroup2,…`, or `all`): a test
 // that would skip for lack of it fails.
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { build } from './build.mjs';
 import { TARGETS, buildTargets, fuzzAll, lacking } from './fuzz.mjs';
 import { Failure, lines, main, output, progress, root } from './support/command.mjs';
+import { unpackDebianRoot } from './support/debian-root.mjs';
 import { runInGuest } from './support/guest.mjs';
 import { needCompiler, needNodeModules, needRust, wantPackages } from './support/prerequisites.mjs';
 import { Results, runNodeTests, runRustTest } from './support/suites.mjs';
@@ -151,6 +152,17 @@ function chosen(list, parts) {
   return list.filter((file) => parts.some((part) => relative(folder, file).startsWith(part)));
 }
 
+/** Unpacks the Debian that some tests run in, and tells them where, $MINICTR_TEST_DEBIAN. */
+function provideDebianRoot(node) {
+  if (!node.some((file) => file.endsWith('/debian.test.js'))) return undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'minictr-test-debian-'));
+  chmodSync(folder, 0o755);
+  const root = unpackDebianRoot(join(folder, 'root'));
+  if (root.lacking === undefined) process.env.MINICTR_TEST_DEBIAN = root.folder;
+  else progress(`no Debian root filesystem, so tests in it will skip: needs ${root.lacking}`);
+  return folder;
+}
+
 /** Everything on this machine: as who we are, and as root also as an unprivileged user. */
 async function runHere(rust, node, filters, scratch, results) {
   const self = {
@@ -200,6 +212,7 @@ await main(async (args) => {
 
   const results = new Results();
   const scratch = mkdtempSync(join(tmpdir(), 'minictr-test-'));
+  const debian = only === 'guest' ? undefined : provideDebianRoot(node);
   try {
     if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
     const fuzzed = TARGETS.filter(
@@ -213,7 +226,14 @@ await main(async (args) => {
         rust: Object.entries(GUEST.rust).flatMap(([file, part]) =>
           rust
             .filter(({ name }) => name === `minictr-core ${file}`)
-            .map((test) => ({ ...test, filters: filters.length > 0 ? filters : [part] })),
+            .map(({ name, file: executable, folder }) => {
+              return {
+                name,
+                file: executable,
+                folder,
+                filters: filters.length > 0 ? filters : [part],
+              };
+            }),
         ),
         node: chosen(node, GUEST.node),
         withoutDelegation: chosen(node, GUEST.withoutDelegation),
@@ -221,7 +241,9 @@ await main(async (args) => {
       await runInGuest({ ...suites, require: GUEST.require }, results);
     }
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    for (const folder of [scratch, debian]) {
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    }
   }
 
   const { totals, failures } = results;

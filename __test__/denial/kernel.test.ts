@@ -142,7 +142,8 @@ describe('sockets', () => {
 
   test("a container can't make an audit socket", async () => {
     const trial = ['socket', AF_NETLINK, SOCK_RAW, NETLINK_AUDIT];
-    assert.match(await tryInside(trial), /^(EPERM|EINVAL|EAFNOSUPPORT|EPROTONOSUPPORT)$/);
+    // What a kernel without an audit log says: programs that would write to it go on.
+    assert.equal(await tryInside(trial), 'EPROTONOSUPPORT');
   });
 
   test('a container can make a routing socket, which programs list interfaces by', async () => {

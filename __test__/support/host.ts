@@ -29,6 +29,9 @@ function installed(program: string): boolean {
 /** How many times longer than elsewhere things may take here: the guest's CPUs are emulated. */
 export const patience = Number(process.env['MINICTR_TEST_PATIENCE'] ?? 1);
 
+/** A small Debian that `npm test` unpacks, for tests to leave as it is. */
+export const debianRoot = process.env['MINICTR_TEST_DEBIAN'];
+
 function succeeds(file: string, ...args: string[]): boolean {
   return spawnSync(file, args, { stdio: 'ignore' }).status === 0;
 }
@@ -105,6 +108,7 @@ const FEATURES = {
   buildah: () => installed('buildah'),
   containerd: () => installed('containerd') && installed('ctr'),
   dockerd: () => installed('dockerd') && installed('docker'),
+  'debian-root': () => debianRoot !== undefined,
   'overlay-filesystem': () => readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n'),
 } satisfies Record<string, () => boolean>;
 

@@ -11,13 +11,13 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
-  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
+import { cacheFolder, keep } from './cache.mjs';
 import { output, progress, root, run } from './command.mjs';
 import { wantPackages } from './prerequisites.mjs';
 
@@ -44,11 +44,6 @@ const EMULATOR = '/usr/bin/qemu-system-x86_64';
 const FILE_SERVERS = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
 
 const fileServer = () => FILE_SERVERS.find((file) => existsSync(file));
-
-/** Where what tests make is kept between runs, whichever clone makes it. */
-export function cacheFolder() {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'minictr');
-}
 
 /** `{ kernel, initrd, emulator, fileServer }`, or `{ lacking }` with what can't be had. */
 export function guestImage() {
@@ -153,23 +148,4 @@ function makeInitrd(modules, work, initrd) {
     cwd: tree,
     stdio: 'ignore',
   });
-}
-
-/** Puts a finished folder where it is kept; another process may have been quicker. */
-function keep(made, kept) {
-  mkdirSync(join(kept, '..'), { recursive: true });
-  const beside = mkdtempSync(`${kept}.`);
-  try {
-    for (const name of readdirSync(made)) copyFileSync(join(made, name), join(beside, name));
-    renameSync(beside, kept);
-  } catch (error) {
-    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-  } finally {
-    rmSync(beside, { recursive: true, force: true });
-  }
-  // Those of older kernels and scripts; one that is being made has a name of its own.
-  const old = (name) => join(kept, '..', name) !== kept && !name.includes('.');
-  for (const name of readdirSync(join(kept, '..')).filter(old)) {
-    rmSync(join(kept, '..', name), { recursive: true, force: true });
-  }
 }

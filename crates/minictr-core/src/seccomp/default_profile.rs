@@ -236,6 +236,11 @@ fn denied() -> Vec<SeccompRule> {
     };
     let low = |index, value| when(index, "SCMP_CMP_MASKED_EQ", WORD, value);
     let family = |family: i32| vec![low(0, family as u64)];
+    // As of a kernel without it: what writes to the audit log, such as useradd and login, goes on then,
+    // and over any other error it ends.
+    let mut audit =
+        deny("socket", vec![low(0, libc::AF_NETLINK as u64), low(2, libc::NETLINK_AUDIT as u64)]);
+    audit.errno_ret = Some(libc::EPROTONOSUPPORT as u32);
     vec![
         // Input pushed into a terminal is typed to whoever reads it next.
         deny("ioctl", vec![low(1, TIOCSTI)]),
@@ -243,7 +248,7 @@ fn denied() -> Vec<SeccompRule> {
         // The hypervisor, the kernel's crypto, the audit log: none is a container's.
         deny("socket", family(libc::AF_VSOCK)),
         deny("socket", family(libc::AF_ALG)),
-        deny("socket", vec![low(0, libc::AF_NETLINK as u64), low(2, libc::NETLINK_AUDIT as u64)]),
+        audit,
     ]
 }
 
