@@ -40,7 +40,7 @@ struct LinuxFeatures {
     seccomp: SeccompFeatures,
     apparmor: Enabled,
     selinux: Enabled,
-    intel_rdt: Enabled,
+    intel_rdt: IntelRdtFeatures,
     memory_policy: MemoryPolicyFeatures,
     net_devices: Enabled,
     mount_extensions: MountExtensions,
@@ -71,6 +71,13 @@ struct SeccompFeatures {
 struct MemoryPolicyFeatures {
     modes: Vec<&'static str>,
     flags: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct IntelRdtFeatures {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,11 +120,11 @@ pub fn features() -> Features {
                 supported_flags: seccomp::supported_flags(),
                 known_flags: flags,
             },
-            apparmor: Enabled { enabled: false },
-            selinux: Enabled { enabled: false },
-            intel_rdt: Enabled { enabled: false },
+            apparmor: Enabled { enabled: true },
+            selinux: Enabled { enabled: true },
+            intel_rdt: IntelRdtFeatures { enabled: true, schemata: true, monitoring: true },
             memory_policy: MemoryPolicyFeatures { modes, flags: policy_flags },
-            net_devices: Enabled { enabled: false },
+            net_devices: Enabled { enabled: true },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
         },
         annotations: BTreeMap::from([

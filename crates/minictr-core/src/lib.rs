@@ -11,6 +11,8 @@ pub mod error;
 pub mod features;
 pub mod lifecycle;
 pub mod namespaces;
+pub mod network;
+pub mod resctrl;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spawn;

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
-use minictr_core::lifecycle::{Prepared, Runtime};
+use minictr_core::lifecycle::{Notify, Prepared, Runtime};
 use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
 use minictr_core::sys::{self, process};
 use nix::sys::signal::{SigSet, Signal};
@@ -31,6 +31,7 @@ pub(crate) struct Foreground {
 /// The only launch of this process.
 const LAUNCH: u64 = 1;
 const SIGNALS: u32 = 1;
+const READINESS: u32 = 0;
 /// Tokens from here on are the terminal relay's.
 const RELAY: u32 = 2;
 /// The token of the container's terminal.
@@ -72,7 +73,7 @@ pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8
     let limits = (request.launch.timeout_ms, request.launch.cpu_time_ms);
     let relay = terminal.then(|| Relay::new(request.interactive));
     let mut supervisor = Supervisor::new()?;
-    let exit = watch(&mut supervisor, request.launch, fds, relay, |_, _| Ok(()))?;
+    let exit = watch(&mut supervisor, request.launch, fds, relay, None, |_, _| Ok(()))?;
     Ok(status(&exit, limits.0, limits.1))
 }
 
@@ -80,10 +81,11 @@ pub(crate) fn run(mut request: Foreground, preserved: Vec<OwnedFd>) -> Result<u8
 /// A container is deleted then, unless it is to be kept.
 pub(crate) fn run_prepared(prepared: Prepared, runtime: &Runtime, keep: bool) -> Result<u8> {
     process::reset_signals();
-    let Prepared { mut supervisor, request, fds, owner } = prepared;
+    let Prepared { mut supervisor, request, fds, notify, owner } = prepared;
     let relayed = request.has_terminal() && !owner.hands_terminal_over();
     let relay = relayed.then(|| Relay::new(true));
-    let exit = watch(&mut supervisor, request, fds, relay, |pid, fds| owner.started(pid, fds));
+    let exit =
+        watch(&mut supervisor, request, fds, relay, notify, |pid, fds| owner.started(pid, fds));
     drop(supervisor);
     let ended = owner.end(runtime, keep && exit.is_ok());
     let status = status(&exit?, None, None);
@@ -96,6 +98,7 @@ fn watch(
     mut request: LaunchRequest,
     fds: Vec<OwnedFd>,
     mut relay: Option<Relay>,
+    mut notify: Option<Notify>,
     mut started: impl FnMut(i32, &[OwnedFd]) -> Result<()>,
 ) -> Result<Exit> {
     supervisor.allow_blocking();
@@ -110,6 +113,9 @@ fn watch(
     {
         process.console_size = relay.size();
     }
+    if let Some(notify) = &notify {
+        supervisor.watch(notify.fd(), READINESS)?;
+    }
     supervisor.launch(LAUNCH, request, fds);
 
     let mut events = Vec::new();
@@ -117,6 +123,13 @@ fn watch(
         for token in supervisor.wait(&mut events)? {
             match token {
                 SIGNALS => forward(supervisor, &signals, relay.as_ref()),
+                READINESS => {
+                    if let Some(ready) = notify.take_if(|notify| notify.is_ready()) {
+                        supervisor.unwatch(ready.fd());
+                        // This process is the service: it ends as the container does.
+                        ready.tell(nix::unistd::getpid().as_raw())?;
+                    }
+                }
                 token => {
                     if let Some(relay) = &mut relay {
                         relay.ready(supervisor, token - RELAY)?;

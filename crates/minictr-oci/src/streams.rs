@@ -1,5 +1,6 @@
 //! Descriptors that this process got and a container is to have.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
@@ -32,6 +33,11 @@ pub(crate) fn preserved(preserve: u16) -> Result<(usize, Vec<OwnedFd>)> {
         Ok(sys::own_received(fd))
     });
     Ok((listening, fds.collect::<Result<Vec<_>>>()?))
+}
+
+/// The socket of a service manager that waits for readiness, `sd_notify(3)`.
+pub(crate) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())
 }
 
 /// Sockets that were handed to this process, `sd_listen_fds(3)`.

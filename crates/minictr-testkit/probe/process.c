@@ -13,8 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -267,7 +269,18 @@ static void end_with(int argc, char **argv)
 	exit(number(argv[0]));
 }
 
+/* Sends one datagram to a Unix socket. */
+static void say_to(int argc, char **argv)
+{
+	(void)argc;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[0]);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	result(sendto(fd, argv[1], strlen(argv[1]), 0, (struct sockaddr *)&address, sizeof address));
+}
+
 const struct trial PROCESS_TRIALS[] = {
+	{ "say-to", "SOCKET TEXT", say_to, 2 },
 	{ "self", "[MS]", show_self, 0 },
 	{ "hunt", "MS", hunt, 1 },
 	{ "setuid", "UID", try_setuid, 1 },

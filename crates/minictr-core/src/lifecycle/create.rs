@@ -1,5 +1,6 @@
 //! From a bundle to a container: one that waits for its start, or one in the foreground.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,9 +10,11 @@ use std::sync::Arc;
 
 use super::annotations::Annotations;
 use super::devices::allow_default;
+use super::notify::{self, Notify};
 use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
 use super::{Runtime, status};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::resctrl::{self, Groups};
 use crate::spawn::gate::{self, Gate};
 use crate::spawn::hooks::{self, Moment, Subject};
 use crate::spawn::{CgroupRequest, LaunchRequest, Listener, RuntimeOptions, Supervisor};
@@ -36,10 +39,14 @@ pub struct Creation {
     /// How many of them are sockets that systemd or an engine listens on for it,
     /// `sd_listen_fds(3)`.
     pub listening: usize,
+    /// Their names, by colons.
+    pub listening_names: Option<String>,
     /// Its standard streams; `None` is `/dev/null`. Unused with a terminal.
     pub stdio: [Option<OwnedFd>; 3],
     /// Who is told that it has been made.
     pub hand_over: HandOver,
+    /// The socket of a service manager that waits until the program is ready, `sd_notify(3)`.
+    pub notify_socket: Option<OsString>,
 }
 
 impl Runtime {
@@ -90,6 +97,9 @@ impl Runtime {
             process.env.retain(|entry| !entry.starts_with("LISTEN_"));
             process.env.push(format!("LISTEN_FDS={}", creation.listening));
             process.env.push("LISTEN_PID=1".to_owned());
+            if let Some(names) = &creation.listening_names {
+                process.env.push(format!("LISTEN_FDNAMES={names}"));
+            }
         }
         let Descriptors { fds, stdio, preserve_fds } =
             Descriptors::of(creation.stdio, creation.preserved);
@@ -106,14 +116,29 @@ impl Runtime {
         let mut hand_over = creation.hand_over;
         hand_over.pidfd_socket = hand_over.pidfd_socket.or(annotations.pidfd_receiver);
         let poststart = (!outlives && spec.hooks.is_some()).then(|| spec.clone());
-        let record = record(&creation.id, &bundle, &spec);
+        let mut record = record(&creation.id, &bundle, &spec);
+        let rdt = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+        let groups = rdt.map(|rdt| resctrl::plan(rdt, &creation.id)).transpose()?;
+        record.resctrl = groups.as_ref().map(Groups::directories).unwrap_or_default();
         let subject = subject(&record)?;
         let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
         let listener = listener(seccomp, annotations.seccomp_receiver, &bundle, &subject, None);
         let locked = self.store.create(&creation.id)?;
-        let gate = match write_first(&locked, &record, &config, outlives) {
-            Ok(gate) => gate,
+        let manager = creation.notify_socket.as_deref();
+        let begun = write_first(&locked, &record, &config, outlives).and_then(|gate| {
+            if let Some(groups) = &groups {
+                groups.make()?;
+            }
+            let Some(manager) = manager else { return Ok((gate, None)) };
+            notify::offer(&locked.entry, &mut spec)?;
+            // Who starts a container that waits listens then.
+            let notify = if outlives { None } else { Notify::listen(&locked.entry, manager)? };
+            Ok((gate, notify))
+        });
+        let (gate, notify) = match begun {
+            Ok(begun) => begun,
             Err(error) => {
+                let _ = resctrl::remove(&record.resctrl);
                 let _ = locked.remove();
                 return Err(error);
             }
@@ -133,6 +158,8 @@ impl Runtime {
                 hooks: Some(subject),
                 listener,
                 keep_groups: annotations.keep_groups,
+                resctrl: groups.as_ref().map(Groups::task_files).unwrap_or_default(),
+                mount_context: annotations.mount_context,
                 join: None,
             },
             ..LaunchRequest::default()
@@ -149,6 +176,7 @@ impl Runtime {
             supervisor,
             request,
             fds,
+            notify,
             owner: Owner { maker: Some(maker), hand_over, poststart },
         })
     }
@@ -161,11 +189,12 @@ impl Runtime {
         format!("minictr-{id}-{:08x}", hasher.finish() as u32)
     }
 
-    /// Lets a created container execute its program.
+    /// Lets a created container execute its program. With the socket of a service manager that the
+    /// container was created for, it returns once the program is ready, or has ended.
     ///
     /// # Errors
     /// `NotFound`, `WrongState`, and why the program can't be executed.
-    pub fn start(&self, id: &str) -> Result<()> {
+    pub fn start(&self, id: &str, notify_socket: Option<&OsStr>) -> Result<()> {
         let locked = self.store.open(id)?.locked()?;
         let record = locked.entry.record()?;
         let wrong = |why: &str| Err(Error::new(ErrorCode::WrongState, "cannot start", why));
@@ -175,11 +204,24 @@ impl Runtime {
             Status::Running | Status::Paused => return wrong("an already running container"),
             Status::Stopped => return wrong("a container that has stopped"),
         }
+        let notify = match notify_socket {
+            Some(manager) => Notify::listen(&locked.entry, manager)?,
+            None => None,
+        };
         match gate::waiting(locked.entry.directory())? {
             Some(waiting) => waiting.release()?,
             None => return wrong("a container that has stopped"),
         }
-        poststart(&config_of(&locked.entry)?, &record)
+        poststart(&config_of(&locked.entry)?, &record)?;
+        let process = record.process.as_ref();
+        match (notify, process.and_then(|process| Some((process.pid, process.find()?)))) {
+            (Some(notify), Some((pid, handle))) => {
+                // As long as that takes, others may stop it.
+                drop(locked);
+                notify.wait(pid, handle.as_fd())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -286,6 +328,7 @@ fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
         owner: nix::unistd::geteuid().as_raw(),
         annotations: spec.annotations.clone(),
         cgroups: Vec::new(),
+        resctrl: Vec::new(),
         process: None,
         made: false,
         own_pid_namespace: namespaces

@@ -6,6 +6,7 @@ use super::create::{config_of, subject};
 use super::{Runtime, cgroup, processes, status};
 use crate::cgroups::{self, Hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::resctrl;
 use crate::spawn::ends_by_default;
 use crate::spawn::hooks::{self, Moment};
 use crate::state::identity::has_ended;
@@ -95,6 +96,7 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     if !record.cgroups.is_empty() {
         cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
     }
+    resctrl::remove(&record.resctrl)?;
     // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
     let config = config_of(&locked.entry).ok();
     locked.remove()?;

@@ -13,6 +13,7 @@ use super::prepared::{Descriptors, HandOver, Owner, Prepared};
 use super::{Runtime, cgroup, status};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::namespaces;
+use crate::resctrl;
 use crate::spawn::{Joined, LaunchRequest, RuntimeOptions, Supervisor};
 use crate::spec::{Capabilities, Linux, NamespaceKind, Process, Spec, User};
 use crate::state::record::Status;
@@ -138,6 +139,10 @@ impl Runtime {
                 outlives: execution.detach,
                 listener,
                 keep_groups: annotations.keep_groups,
+                resctrl: match &linux.intel_rdt {
+                    Some(rdt) => resctrl::plan(rdt, id)?.task_files(),
+                    None => Vec::new(),
+                },
                 join: Some(Arc::new(Joined { process: handle, namespaces, cgroup })),
                 ..RuntimeOptions::default()
             },
@@ -147,6 +152,7 @@ impl Runtime {
             supervisor: Supervisor::with_ledger(Box::new(()))?,
             request,
             fds,
+            notify: None,
             owner: Owner { maker: None, hand_over: execution.hand_over, poststart: None },
         })
     }

@@ -6,6 +6,7 @@
 //! | `create` | from a bundle to a container that waits, or to one in the foreground; its start |
 //! | `devices` | devices that every container may use |
 //! | `exec` | another process in a running container |
+//! | `notify` | telling a service manager that the program is ready |
 //! | `prepared` | what is ready to be launched, and who is told once it runs |
 //! | `end` | signals, deletion |
 //! | `resources` | pausing, limits, accounts |
@@ -20,6 +21,7 @@ mod create;
 mod devices;
 mod end;
 mod exec;
+mod notify;
 mod prepared;
 mod resources;
 mod tolerate;
@@ -38,6 +40,7 @@ use crate::state::store::{Entry, Store};
 pub use annotations::POTENTIALLY_UNSAFE;
 pub use create::Creation;
 pub use exec::{Changes, Execution, Target};
+pub use notify::Notify;
 pub use prepared::{HandOver, Owner, Prepared};
 
 /// A runtime root, and how its containers are made.

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::Runtime;
 use super::create::poststart;
+use super::{Notify, Runtime};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::resctrl;
 use crate::spawn::sockets;
 use crate::spawn::{Event, LaunchId, LaunchRequest, Ledger, Supervisor};
 use crate::spec::Spec;
@@ -62,8 +63,12 @@ impl Maker {
 
     /// Frees the id of a container that wasn't made; false where it was.
     pub(super) fn discard(&self) -> Result<bool> {
+        let groups = self.record().resctrl;
         match self.0.borrow_mut().locked.take() {
-            Some(locked) => locked.remove().map(|()| true),
+            Some(locked) => {
+                resctrl::remove(&groups)?;
+                locked.remove().map(|()| true)
+            }
             None => Ok(false),
         }
     }
@@ -101,6 +106,8 @@ pub struct Prepared {
     pub request: LaunchRequest,
     /// The descriptors that go with it.
     pub fds: Vec<OwnedFd>,
+    /// Where it says that it is ready, for a service manager that wants to know.
+    pub notify: Option<Notify>,
     /// Who has to be told of it.
     pub owner: Owner,
 }

@@ -15,6 +15,7 @@ use nix::unistd::fchdir;
 use super::attributes::{self, Change};
 use super::options::MountOptions;
 use super::paths;
+use crate::sys::files;
 use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE};
 
 /// Why a step failed, as the child can say it without allocating.
@@ -95,6 +96,17 @@ pub enum MountAction {
         after: MountAttr,
         /// A tmpfs that starts with what the directory under it holds, and its attributes.
         copy_up: Option<MountAttr>,
+        /// SELinux's label of its root, where it takes no option for that.
+        label: Option<CString>,
+    },
+    /// Changes of what is mounted there already: those that the options name, and no others.
+    Remount {
+        /// Of the mount.
+        attr: MountAttr,
+        /// Of the mount and all below.
+        recursive_attr: MountAttr,
+        /// Of the filesystem itself, with its own options, unless a bind mount is meant.
+        filesystem: Option<(MsFlags, CString)>,
     },
     /// The cgroup hierarchies, each as the host combines its controllers.
     Cgroups {
@@ -142,6 +154,21 @@ impl MountAction {
         }
     }
 
+    /// Changes by parsed options.
+    #[must_use]
+    pub fn remount(options: &MountOptions) -> Self {
+        let mut attr = options.attr;
+        let mut recursive_attr = options.recursive_attr;
+        match options.propagation {
+            Some((flag, false)) => attr.propagation = flag.bits(),
+            Some((flag, true)) => recursive_attr.propagation = flag.bits(),
+            None => {}
+        }
+        let data = CString::new(options.data.as_str()).unwrap_or_default();
+        let filesystem = (!options.bind).then(|| (options.mount_flags(), data));
+        Self::Remount { attr, recursive_attr, filesystem }
+    }
+
     /// A new filesystem with parsed options.
     #[must_use]
     pub fn new_filesystem(fs_type: CString, source: CString, options: &MountOptions) -> Self {
@@ -163,6 +190,7 @@ impl MountAction {
             data: CString::new(options.data.as_str()).unwrap_or_default(),
             after,
             copy_up: options.copy_up.then_some(options.attr),
+            label: None,
         }
     }
 }
@@ -208,7 +236,20 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
                 [Change { flags: AT_RECURSIVE, attr: recursive_attr }, Change { flags: 0, attr }];
             attributes::attach(tree, target.as_fd(), &changes)?;
         }
-        MountAction::New { fs_type, source, flags, data, after, copy_up } => {
+        MountAction::Remount { attr, recursive_attr, filesystem } => {
+            let flags = libc::O_PATH;
+            let target = paths::open_in_root(root, &plan.destination, flags, 0)
+                .map_err(part(PART_TARGET))?;
+            if let Some((flags, data)) = filesystem {
+                let none: Option<&CStr> = None;
+                let data = (!data.is_empty()).then_some(data.as_c_str());
+                fchdir(&target)?;
+                nix::mount::mount(none, c".", none, *flags | MsFlags::MS_REMOUNT, data)?;
+            }
+            attributes::set(target.as_fd(), AT_RECURSIVE, recursive_attr)?;
+            attributes::set(target.as_fd(), 0, attr)?;
+        }
+        MountAction::New { fs_type, source, flags, data, after, copy_up, label } => {
             let target = directory(root, plan).map_err(part(PART_TARGET))?;
             if let Some(attr) = copy_up {
                 super::copy_up::mount_with_contents(target.as_fd(), source, attr, data)?;
@@ -218,6 +259,11 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
             if *after != MountAttr::default() {
                 let mounted = paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)?;
                 attributes::set(mounted.as_fd(), 0, after)?;
+            }
+            if let Some(label) = label {
+                let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+                let mounted = paths::open_in_root(root, &plan.destination, flags, 0)?;
+                files::set_attribute(mounted.as_fd(), c"security.selinux", label.to_bytes())?;
             }
         }
         MountAction::Cgroups { hierarchies, flags } => {

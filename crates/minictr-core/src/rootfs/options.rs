@@ -36,6 +36,8 @@ pub struct MountOptions {
     pub idmap: Option<bool>,
     /// A symbolic link as source is mounted itself.
     pub source_nofollow: bool,
+    /// What is mounted there already is changed.
+    pub remount: bool,
 }
 
 impl Default for MountOptions {
@@ -51,6 +53,7 @@ impl Default for MountOptions {
             copy_up: false,
             idmap: None,
             source_nofollow: false,
+            remount: false,
         }
     }
 }
@@ -99,6 +102,10 @@ const PROPAGATION: &[(&str, MsFlags)] = &[
     ("unbindable", MsFlags::MS_UNBINDABLE),
 ];
 
+/// Words that stand for themselves.
+const WORDS: &[&str] =
+    &["bind", "rbind", "idmap", "ridmap", "remount", "tmpcopyup", "defaults", "src-nofollow"];
+
 /// Every option word that this runtime interprets itself, for `features`.
 pub fn known_options() -> impl Iterator<Item = String> {
     let recursive = ATTRIBUTES.iter().map(|(word, ..)| format!("r{word}"));
@@ -110,10 +117,7 @@ pub fn known_options() -> impl Iterator<Item = String> {
         .chain(recursive)
         .chain(SUPERBLOCK.iter().map(|(word, ..)| (*word).to_owned()))
         .chain(propagation)
-        .chain(
-            ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "defaults", "src-nofollow"]
-                .map(str::to_owned),
-        )
+        .chain(WORDS.iter().map(|word| (*word).to_owned()))
 }
 
 /// Adds an attribute change: a later word overrides an earlier one.
@@ -133,7 +137,7 @@ impl MountOptions {
     /// Sorts the option words of one mount. `destination` is for the error.
     ///
     /// # Errors
-    /// `InvalidArgument` for `remount` and for words with a NUL byte.
+    /// `InvalidArgument` for words with a NUL byte.
     pub fn parse(options: &[String], destination: &str) -> Result<Self> {
         let mut parsed = Self::default();
         for word in options {
@@ -168,10 +172,7 @@ impl MountOptions {
                 "ridmap" => self.idmap = Some(true),
                 "tmpcopyup" => self.copy_up = true,
                 "src-nofollow" => self.source_nofollow = true,
-                "remount" => {
-                    return Err(Error::invalid("mount on", format!("`{destination}`: option `remount`"))
-                        .hint("a container's mounts are all new; give the wanted options to the mount itself"));
-                }
+                "remount" => self.remount = true,
                 other if other.contains('\0') => {
                     return Err(Error::invalid(
                         "mount on",
@@ -246,7 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn refuses_remount() {
-        assert!(MountOptions::parse(&["remount".into()], "/x").is_err());
+    fn no_known_word_is_left_for_the_filesystem() {
+        for word in known_options() {
+            assert_eq!(parse(&[&word]).data, "", "{word}");
+        }
     }
 }

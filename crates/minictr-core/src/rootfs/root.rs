@@ -294,13 +294,45 @@ pub fn set_propagation(flags: MsFlags) -> Result<(), Fault> {
 /// # Errors
 /// ENOENT for an unknown parameter, EACCES or EPERM for one that this namespace may not set.
 pub fn write_sysctl(path: &CStr, value: &[u8]) -> Result<(), Fault> {
-    let context = mount::fsopen(c"proc")?;
-    mount::fsconfig_create(context.as_fd())?;
-    let procfs = mount::fsmount(context.as_fd(), 0)?;
+    let procfs = own_procfs()?;
     let directory = paths::open_beneath(procfs.as_fd(), c"sys", OFlag::O_PATH.bits())?;
     let file = paths::open_beneath(directory.as_fd(), path, libc::O_WRONLY)?;
     match nix::unistd::write(&file, value) {
         Ok(_) => Ok(()),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Writes what security modules keep for this process, through a procfs of its own, or where none can
+/// be had through the container's, which then must be one. `path` is below the process's directory.
+///
+/// # Errors
+/// ENOENT where the module isn't there, else what it says.
+pub fn write_attribute(path: &CStr, value: &[u8]) -> Result<(), Errno> {
+    let procfs = match own_procfs() {
+        Ok(procfs) => procfs,
+        // What a user namespace may not mount is a procfs that shows more than the one it has.
+        Err(Errno::EPERM) => shared_procfs()?,
+        Err(errno) => return Err(errno),
+    };
+    let own = nix::fcntl::readlinkat(&procfs, c"self")?;
+    let own = CString::new(own.into_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let process = paths::open_beneath(procfs.as_fd(), &own, flags.bits())?;
+    let file = paths::open_beneath(process.as_fd(), path, libc::O_WRONLY)?;
+    nix::unistd::write(&file, value).map(drop)
+}
+
+fn own_procfs() -> Result<OwnedFd, Errno> {
+    let context = mount::fsopen(c"proc")?;
+    mount::fsconfig_create(context.as_fd())?;
+    mount::fsmount(context.as_fd(), 0)
+}
+
+fn shared_procfs() -> Result<OwnedFd, Errno> {
+    let procfs = paths::open_path(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?;
+    match nix::sys::statfs::fstatfs(&procfs)?.filesystem_type() {
+        nix::sys::statfs::PROC_SUPER_MAGIC => Ok(procfs),
+        _ => Err(Errno::ENOENT),
     }
 }

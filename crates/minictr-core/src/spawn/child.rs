@@ -270,6 +270,7 @@ impl<'a> Walk<'a> {
             Step::IoPriority { class, priority } => security::ioprio_set(*class, *priority)?,
             Step::Scheduler(attributes) => super::scheduler::apply(attributes)?,
             Step::CpuAffinity(cpus) => placement::sched_setaffinity(cpus)?,
+            Step::SecurityAttribute(attribute) => attribute.write()?,
             Step::MemoryPolicy(policy) => placement::set_mempolicy(policy.mode, &policy.nodes)?,
             Step::SessionKeyring { tolerate_quota } => match security::new_session_keyring() {
                 // ENOSYS: a kernel without keys has none to protect. EDQUOT: the user's quota is

@@ -22,6 +22,8 @@ const SPEC: &str = r#"{
     "terminal": true,
     "cwd": "/",
     "args": ["true"],
+    "apparmorProfile": "someones",
+    "selinuxLabel": "someones",
     "execCPUAffinity": { "initial": "0", "final": "0" },
     "ioPriority": { "class": "IOPRIO_CLASS_IDLE", "priority": 0 },
     "scheduler": { "policy": "SCHED_BATCH" },

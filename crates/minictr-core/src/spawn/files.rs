@@ -7,6 +7,7 @@ use nix::sys::stat::{SFlag, makedev};
 
 use super::compile::{Builder, c_string};
 use super::ids::{IdPlan, MapLines};
+use super::labels::mount_option;
 use super::plan::{Object, Shift, Source, Step};
 use super::request::{IdMappingSource, MountPoints};
 use crate::error::{Error, ErrorCode, Result};
@@ -45,8 +46,8 @@ fn is_below(path: &str, directory: &str) -> bool {
 }
 
 fn is_bind(mount: &Mount) -> bool {
-    mount.kind.as_deref() == Some("bind")
-        || mount.options.iter().any(|option| option == "bind" || option == "rbind")
+    let has = |wanted: &str| mount.options.iter().any(|option| option == wanted);
+    (mount.kind.as_deref() == Some("bind") || has("bind") || has("rbind")) && !has("remount")
 }
 
 /// The steps for `mounts`, each with the object of its note.
@@ -58,8 +59,10 @@ pub(super) fn compile_mounts(
     for (index, mount) in spec.mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
         let kind = mount.kind.as_deref().unwrap_or("bind");
-        let options = MountOptions::parse(&mount.options, &destination)?;
-        let (action, object) = if is_bind(mount) {
+        let mut options = MountOptions::parse(&mount.options, &destination)?;
+        let (action, object) = if options.remount {
+            (MountAction::remount(&options), Object::OfStep)
+        } else if is_bind(mount) {
             let source = mount.source.as_deref().ok_or_else(|| {
                 Error::invalid("mount on", format!("`{destination}`: a bind mount without source"))
             })?;
@@ -72,13 +75,17 @@ pub(super) fn compile_mounts(
             };
             (action, Object::OfStep)
         } else {
-            let options = without_unmapped_gid(kind, options, &builder.host.ids);
+            options = without_unmapped_gid(kind, options, &builder.host.ids);
+            let later = label(builder, kind, &mut options)?;
             let source = mount.source.as_deref().unwrap_or(kind);
-            let action = MountAction::new_filesystem(
+            let mut action = MountAction::new_filesystem(
                 c_string(kind, "filesystem type")?,
                 c_string(source, "mount source")?,
                 &options,
             );
+            if let MountAction::New { label, .. } = &mut action {
+                *label = later;
+            }
             (action, Object::OfStep)
         };
         let plan = MountPlan {
@@ -122,7 +129,8 @@ pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<Mou
         let in_rootfs = !spec.mounts[..index]
             .iter()
             .any(|earlier| is_below(&destination, &normal(&earlier.destination)));
-        if !in_rootfs || destination == "/" {
+        let remounts = mount.options.iter().any(|option| option == "remount");
+        if !in_rootfs || remounts || destination == "/" {
             continue;
         }
         let kind = match (bind, mount.source.as_deref()) {
@@ -173,6 +181,26 @@ fn bind(
         BindSource::Path(path)
     };
     Ok(MountAction::bind(source, options))
+}
+
+/// Gives a new filesystem the label of `linux.mountLabel`: by an option, or where that isn't taken
+/// afterwards, by what is returned. Those of the kernel have labels of their own.
+fn label(builder: &Builder<'_>, kind: &str, options: &mut MountOptions) -> Result<Option<CString>> {
+    let linux = builder.request.spec.linux.as_ref();
+    let label = linux.and_then(|linux| linux.mount_label.as_deref());
+    let Some(label) = label.filter(|label| !label.is_empty()) else { return Ok(None) };
+    match kind {
+        "proc" | "sysfs" => Ok(None),
+        "mqueue" => c_string(label, "mount label").map(Some),
+        _ => {
+            let context = builder.request.runtime.mount_context.as_deref().unwrap_or("context");
+            if !options.data.is_empty() {
+                options.data.push(',');
+            }
+            options.data.push_str(&mount_option(context, label));
+            Ok(None)
+        }
+    }
 }
 
 /// devpts refuses a group that the container doesn't have.

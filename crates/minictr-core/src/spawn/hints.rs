@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::labels::Attribute;
 use super::plan::Step;
 use crate::diagnose::obstacles;
 use crate::error::{Error, ErrorCode, NO_PROCESSES};
@@ -104,6 +105,9 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         }
         (Step::MemoryPolicy(_), 0, Errno::EINVAL) => {
             "this mode doesn't go with these nodes or flags, or the nodes aren't there or not among those that the cpuset allows"
+        }
+        (Step::SecurityAttribute(Attribute::Profile(_)), 0, Errno::ENOENT) => {
+            "no profile of that name is loaded: `aa-status` lists those that are"
         }
         (Step::SessionKeyring { .. }, 0, Errno::EDQUOT) => {
             "the user's key quota is spent; see /proc/key-users and `sysctl kernel.keys.maxkeys`"

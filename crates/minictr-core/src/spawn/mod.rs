@@ -9,6 +9,7 @@
 //! | `supervisor`, `launch` | starting, watching, ending | parent |
 //! | `child`, `exec`, `terminal`, `init` | walking the plan | child |
 //! | `hooks` | programs that the spec runs along the way | parent, child |
+//! | `labels` | AppArmor and SELinux | parent, child |
 //! | `listener`, `sockets` | handing descriptors to an engine | parent, child |
 //! | `gate` | waiting between creation and start | child, and whoever starts it |
 //! | `report`, `hints` | what the child says, and what is made of it | both |
@@ -27,6 +28,7 @@ pub mod hooks;
 mod host;
 mod ids;
 mod init;
+pub mod labels;
 mod launch;
 mod ledger;
 mod limits;

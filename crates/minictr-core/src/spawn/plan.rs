@@ -16,8 +16,10 @@ use super::exec::Program;
 use super::gate::Gate;
 use super::hooks::{Moment, Subject};
 use super::ids::IdPlan;
+use super::labels::Attribute;
 use super::limits::Limit;
 use crate::error::{Error, ErrorCode};
+use crate::network;
 use crate::rootfs::host::{HostPlan, PART_LAYER};
 use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{Fault, MountAction, MountPlan, PART_SOURCE, PART_TARGET};
@@ -64,6 +66,7 @@ pub(super) enum Step {
     Scheduler(super::scheduler::Attributes),
     CpuAffinity(Vec<u64>),
     MemoryPolicy(super::placement::Policy),
+    SecurityAttribute(Attribute),
     SessionKeyring { tolerate_quota: bool },
     AwaitRecord,
     ResolveUser { root: CString, user: String, groups: Vec<String> },
@@ -104,9 +107,11 @@ impl Step {
                     MountAction::New { fs_type, .. } => fs_type.to_string_lossy(),
                     MountAction::Cgroups { .. } => "cgroup".into(),
                     MountAction::Bind { .. } => "bind".into(),
+                    MountAction::Remount { .. } => "remount".into(),
                 };
                 format!("{kind} on `{}`", plan.destination.to_string_lossy())
             }
+            Self::SecurityAttribute(attribute) => attribute.object(),
             Self::Hostname(name) | Self::Domainname(name) => format!("`{name}`"),
             Self::Limit(limit) => limit.object.clone(),
             _ => self.name().to_owned(),
@@ -150,6 +155,7 @@ impl Step {
             Self::Scheduler(_) => "set the scheduler",
             Self::CpuAffinity(_) => "set the CPU affinity",
             Self::MemoryPolicy(_) => "set the memory policy",
+            Self::SecurityAttribute(_) => "set the label of the security module",
             Self::SessionKeyring { .. } => "join a new session keyring",
             Self::ResolveUser { .. } => "look up the user",
             Self::DropBounding(_) => "drop bounding capabilities",
@@ -263,6 +269,8 @@ pub(super) struct Plan {
     /// Filled in by the parent: pipes among the program's standard streams.
     pub(super) pipes: Vec<RawFd>,
     pub(super) program: Program,
+    /// Moved in by the parent.
+    pub(super) net_devices: Vec<network::DevicePlan>,
     /// Whether the end of pid 1 is the end of all: a pid namespace of its own.
     pub(super) own_pid_namespace: bool,
 }

@@ -1,6 +1,7 @@
 //! What an OCI runtime asks for beyond what a library's caller can: it never crosses a border.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::sched::CloneFlags;
@@ -29,6 +30,10 @@ pub struct RuntimeOptions {
     pub listener: Option<Listener>,
     /// The program keeps the supplementary groups that this process has.
     pub keep_groups: bool,
+    /// Files of resctrl groups that the process is written to.
+    pub resctrl: Vec<PathBuf>,
+    /// Which option gives mounts the label of `linux.mountLabel`; `context` where absent.
+    pub mount_context: Option<String>,
     /// A running container that the process joins, instead of one of its own.
     pub join: Option<Arc<Joined>>,
 }

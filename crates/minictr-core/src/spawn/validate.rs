@@ -1,10 +1,11 @@
 //! Refuses a request that can't mean a container, before anything is made.
 
 use super::hooks::Moment;
-use super::placement;
 use super::request::LaunchRequest;
+use super::{labels, placement};
 use crate::error::{Error, ErrorCode, Result};
-use crate::spec::{Hooks, Linux, NamespaceKind, Process, Spec};
+use crate::network::valid_name;
+use crate::spec::{Hooks, Linux, Namespace, NamespaceKind, Process, Spec};
 use crate::sys::features;
 
 /// Checks that this kernel has what no container can start without.
@@ -45,6 +46,10 @@ pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()>
         self::hooks(hooks, request.runtime.hooks.is_some())?;
     }
     spec(&request.spec)?;
+    let rdt = request.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    if rdt.is_some() && request.runtime.resctrl.is_empty() {
+        return Err(refuse("linux.intelRdt"));
+    }
     let linux = request.spec.linux.as_ref();
     let joins_mounts = linux.is_some_and(|linux| {
         linux
@@ -105,8 +110,11 @@ pub fn id(id: &str) -> Result<()> {
     ))
 }
 
+/// `field` is its path, and perhaps why, behind a colon.
 fn refuse(field: &str) -> Error {
-    Error::invalid("honour", format!("`{field}` of the spec"))
+    let (field, why) = field.split_once(':').unwrap_or((field, ""));
+    let colon = if why.is_empty() { "" } else { ":" };
+    Error::invalid("honour", format!("`{field}` of the spec{colon}{why}"))
 }
 
 fn spec(spec: &Spec) -> Result<()> {
@@ -141,15 +149,17 @@ fn process(process: &Process) -> Result<()> {
     for (present, field) in [
         (process.command_line.is_some(), "process.commandLine"),
         (process.user.username.is_some(), "process.user.username"),
-        (
-            process.apparmor_profile.as_ref().is_some_and(|p| !p.is_empty()),
-            "process.apparmorProfile",
-        ),
-        (process.selinux_label.as_ref().is_some_and(|l| !l.is_empty()), "process.selinuxLabel"),
     ] {
         if present {
             return Err(refuse(field));
         }
+    }
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if given(&process.apparmor_profile) && !labels::apparmor_enabled() {
+        return Err(refuse("process.apparmorProfile: this kernel runs without AppArmor"));
+    }
+    if given(&process.selinux_label) && !labels::selinux_enabled() {
+        return Err(refuse("process.selinuxLabel: this kernel runs without SELinux"));
     }
     if let Some(affinity) = &process.exec_cpu_affinity {
         // For the processes that join; a list that is none is an error now, not then.
@@ -173,15 +183,12 @@ fn process(process: &Process) -> Result<()> {
 }
 
 fn linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    for (present, field) in [
-        (linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()), "linux.mountLabel"),
-        (linux.intel_rdt.is_some(), "linux.intelRdt"),
-        (!linux.net_devices.is_empty(), "linux.netDevices"),
-    ] {
-        if present {
-            return Err(refuse(field));
-        }
+    if linux.mount_label.as_ref().is_some_and(|label| !label.is_empty())
+        && !labels::selinux_enabled()
+    {
+        return Err(refuse("linux.mountLabel: this kernel runs without SELinux"));
     }
+    net_devices(linux)?;
     if let Some(seccomp) = &linux.seccomp
         && seccomp.listener_metadata.is_some()
         && seccomp.listener_path.is_none()
@@ -219,6 +226,31 @@ fn linux(spec: &Spec, linux: &Linux) -> Result<()> {
             .hint("it is monotonic or boottime"));
     }
     sysctls(linux)
+}
+
+fn net_devices(linux: &Linux) -> Result<()> {
+    let own = |namespace: &Namespace| namespace.kind == NamespaceKind::Network;
+    if !linux.net_devices.is_empty() && !linux.namespaces.iter().any(own) {
+        return Err(refuse("linux.netDevices: the container has no network namespace of its own"));
+    }
+    let mut names = Vec::new();
+    for (host_name, device) in &linux.net_devices {
+        let name = device.name.as_ref().filter(|name| !name.is_empty()).unwrap_or(host_name);
+        if let Some(wrong) = [host_name, name].into_iter().find(|name| !valid_name(name)) {
+            return Err(Error::invalid(
+                "use linux.netDevices:",
+                format!("`{wrong}` can't be the name of a network device"),
+            ));
+        }
+        if names.contains(&name) {
+            return Err(Error::invalid(
+                "use linux.netDevices:",
+                format!("two are called `{name}`"),
+            ));
+        }
+        names.push(name);
+    }
+    Ok(())
 }
 
 /// Parameters that no namespace owns would be the host's.

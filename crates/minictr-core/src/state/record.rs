@@ -30,6 +30,9 @@ pub struct Record {
     /// Its cgroups, written down before they are made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cgroups: Vec<String>,
+    /// Its resctrl groups, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resctrl: Vec<String>,
     /// Its first process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRecord>,

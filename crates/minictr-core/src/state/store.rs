@@ -21,6 +21,8 @@ use crate::sys::clone;
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const NEW: &str = "new";
+/// The directory with the socket that a container tells its readiness on.
+pub(crate) const NOTIFY: &str = "notify";
 /// Larger than any config that a kernel would make a container of.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
@@ -153,6 +155,12 @@ impl Entry {
         self.directory.as_fd()
     }
 
+    /// Where the directory is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The container's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -272,6 +280,13 @@ impl Locked {
     pub fn remove(self) -> Result<()> {
         let directory = self.entry.directory();
         let shown = format!("`{}`", self.entry.path.display());
+        // A container can reach into this one.
+        match std::fs::remove_dir_all(self.entry.path.join(NOTIFY)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(ErrorCode::Io, "remove from", shown);
+            }
+            _ => {}
+        }
         for name in [gate::START, gate::REPORT, NEW, CONFIG, RECORD] {
             match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}

@@ -73,8 +73,10 @@ impl Container {
             no_new_keyring: self.no_new_keyring,
             preserved,
             listening,
+            listening_names: std::env::var("LISTEN_FDNAMES").ok(),
             stdio: streams::standard()?,
             hand_over: self.hand_over.into(),
+            notify_socket: streams::notify_socket(),
         })
     }
 }

@@ -4,8 +4,8 @@ use clap::Args;
 use minictr_core::error::Result;
 
 use super::create::Container;
-use crate::foreground;
 use crate::global::Global;
+use crate::{foreground, streams};
 
 /// Make a container, start it, and exit as its program does.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
     let id = creation.id.clone();
     if arguments.detach {
         runtime.create(creation)?;
-        if let Err(error) = runtime.start(&id) {
+        if let Err(error) = runtime.start(&id, streams::notify_socket().as_deref()) {
             // The start's failure is the one to tell.
             let _ = runtime.delete(&id, true);
             return Err(error);

@@ -4,6 +4,7 @@ use clap::Args;
 use minictr_core::error::Result;
 
 use crate::global::Global;
+use crate::streams;
 
 /// Start a container that was created.
 #[derive(Debug, Args)]
@@ -14,6 +15,6 @@ pub(crate) struct Arguments {
 
 /// Starts the container.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<u8> {
-    global.runtime().start(&arguments.id)?;
+    global.runtime().start(&arguments.id, streams::notify_socket().as_deref())?;
     Ok(0)
 }

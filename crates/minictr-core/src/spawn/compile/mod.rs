@@ -18,6 +18,7 @@ use super::plan::{Note, Object, Plan, Source, Step};
 use super::program as executable;
 use super::request::LaunchRequest;
 use crate::error::{Error, ErrorCode, Result};
+use crate::network;
 use crate::rootfs::mounts::CgroupMount;
 use crate::spec::{Linux, Namespace, NamespaceKind};
 
@@ -116,6 +117,12 @@ pub(in crate::spawn) fn compile(request: &LaunchRequest, host: Host<'_>) -> Resu
         notes: Vec::with_capacity(96),
         sources: Vec::new(),
     };
+    if !linux.net_devices.is_empty() && !builder.host.caller.privileged {
+        return Err(Error::invalid(
+            "honour",
+            "`linux.netDevices` of the spec: only root may move a network device",
+        ));
+    }
     let program = executable::compile(request, process)?;
 
     if let Some(joined) = &request.runtime.join {
@@ -129,6 +136,7 @@ pub(in crate::spawn) fn compile(request: &LaunchRequest, host: Host<'_>) -> Resu
     program::become_program(&mut builder, process, &program, filter)?;
 
     Ok(Plan {
+        net_devices: network::plan(&linux.net_devices)?,
         clone_flags: clone_flags(linux),
         ids: builder.host.ids.clone(),
         steps: builder.steps,

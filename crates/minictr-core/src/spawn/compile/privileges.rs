@@ -7,7 +7,8 @@ use crate::capabilities::{self, CapabilitySets};
 use crate::error::{Error, ErrorCode, Result};
 use crate::seccomp;
 use crate::spawn::ids::IdPlan;
-use crate::spawn::plan::Step;
+use crate::spawn::labels::Attribute;
+use crate::spawn::plan::{Object, Step};
 use crate::spawn::request::SeccompSource;
 use crate::spec::{Linux, Process};
 
@@ -20,6 +21,19 @@ pub(super) fn give_up_privileges(
 ) -> Result<Option<Rc<seccomp::Program>>> {
     // Before the ids change: the keyring's quota is charged to the container's root, not to one
     // user after the other. Only the built-in filters deny every call that reaches a key.
+    let label = process.selinux_label.as_deref().filter(|label| !label.is_empty());
+    let attribute = |builder: &mut Builder<'_>, attribute| {
+        let step = Step::SecurityAttribute(attribute);
+        builder.push(step, ErrorCode::Security, "write", Object::OfStep);
+    };
+    if let Some(profile) = process.apparmor_profile.as_deref().filter(|text| !text.is_empty()) {
+        attribute(builder, Attribute::Profile(profile.to_owned()));
+    }
+    if let Some(label) = label {
+        attribute(builder, Attribute::Label(label.to_owned()));
+        // What the container may do with its keyring goes by its label.
+        attribute(builder, Attribute::KeyLabel(Some(label.to_owned())));
+    }
     let tolerate_quota = builder.request.seccomp != SeccompSource::Spec;
     if !builder.request.runtime.no_new_keyring {
         builder.push(
@@ -28,6 +42,9 @@ pub(super) fn give_up_privileges(
             "join",
             "a new session keyring",
         );
+    }
+    if label.is_some() {
+        attribute(builder, Attribute::KeyLabel(None));
     }
     // While it still may make the calls for it, whatever the filter.
     builder.push(Step::AwaitRecord, ErrorCode::Internal, "wait for", "the parent");

@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket
 use super::Supervisor;
 use crate::cgroups::{Cgroup, CgroupSpec};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::resctrl;
 use crate::spawn::ids::{self, IdPlan};
 use crate::spawn::launch::{Launch, Phase};
 use crate::spawn::plan::Step;
@@ -128,6 +129,8 @@ impl Supervisor {
             IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
         }
         limits::raise(child.pid, &launch.plan)?;
+        resctrl::join(&launch.request.runtime.resctrl, child.pid)?;
+        launch.plan.net_devices.iter().try_for_each(|device| device.move_into(child.pid))?;
         if let Some(ledger) = &mut self.ledger {
             ledger.process(launch.id, child.pid, child.pidfd.as_fd())?;
         }
