@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundle, prepare } from './prepare.mjs';
-import { HEAPS, WITHOUT_UNIFIED, rows, targets } from './rows.mjs';
+import { HEAPS, rows, targets } from './rows.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -26,6 +26,8 @@ const { values: flags } = parseArgs({
 });
 const rounds = flags.quick ? 3 : Number(flags.rounds);
 const UNPRIVILEGED_UID = 65534;
+/** For crun, which refuses hybrid cgroups. */
+const withoutUnified = join(import.meta.dirname, '../scripts/support/without-unified.sh');
 
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
 const summary = (numbers) => {
@@ -44,7 +46,7 @@ function asUser(uid, command, { without = false } = {}) {
     uid === process.getuid()
       ? command
       : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command];
-  return without && process.getuid() === 0 ? [...WITHOUT_UNIFIED, ...dropped] : dropped;
+  return without && process.getuid() === 0 ? [withoutUnified, ...dropped] : dropped;
 }
 
 /** One Node process that starts things on request. */

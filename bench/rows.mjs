@@ -6,18 +6,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** In a private mount namespace without the cgroup2 mount, which crun 1.8 doesn't understand on hybrid machines. */
-export const WITHOUT_UNIFIED = [
-  'unshare',
-  '--mount',
-  '--propagation',
-  'private',
-  'sh',
-  '-c',
-  'if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec "$@"',
-  'sh',
-];
-
 /**
  * Processes by what they hold, megabytes. V8 keeps its objects out of a fork (MADV_DONTFORK), so
  * that the same amount costs `child_process.spawn` three times as much in buffers, which are not.

@@ -14,17 +14,8 @@ import { buildPrograms, programNames, validate } from './support/conformance.js'
 
 // Leaks aren't watched for: the programs leave cgroups and folders of their own naming.
 
-/** crun refuses hybrid cgroups: it gets a mount namespace in which the cgroup2 mount is gone. */
-const WITHOUT_UNIFIED = [
-  'unshare',
-  '--mount',
-  '--propagation',
-  'private',
-  'sh',
-  '-c',
-  'if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec "$@"',
-  'sh',
-];
+/** crun refuses hybrid cgroups. */
+const WITHOUT_UNIFIED = [join(repository, 'scripts/support/without-unified.sh')];
 
 /** What holds of another and not of ours, on purpose: docs/concepts/conformance.md says why. */
 const ON_PURPOSE = new Set([

@@ -11,31 +11,12 @@ use libfuzzer_sys::fuzz_target;
 use minictr_core::seccomp::{Program, compile};
 use minictr_core::spec::{Seccomp, SeccompArg, SeccompRule};
 use minictr_testkit::Feature;
-use minictr_testkit::seccomp::{Instruction, Oracle, OracleRule, X86_64, simulate};
+use minictr_testkit::seccomp::{CALLS, Instruction, Oracle, OracleRule, X86_64, simulate};
 
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const LOG: u32 = 0x7ffc_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
-
-/// Calls with their numbers, sparse and dense.
-const CALLS: &[(&str, u32)] = &[
-    ("read", 0),
-    ("write", 1),
-    ("open", 2),
-    ("close", 3),
-    ("mmap", 9),
-    ("ioctl", 16),
-    ("socket", 41),
-    ("clone", 56),
-    ("fcntl", 72),
-    ("personality", 135),
-    ("prctl", 157),
-    ("openat", 257),
-    ("prlimit64", 302),
-    ("memfd_create", 319),
-    ("statx", 332),
-];
 
 /// Actions that differ from the default one, with their values.
 const ACTIONS: &[(&str, u32)] = &[

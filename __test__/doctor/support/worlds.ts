@@ -79,35 +79,21 @@ function defaultRootfs(): string {
   return rootfs;
 }
 
+/** A `minictr run` that would end well. */
+function runWords(options: readonly string[], { rootfs: own }: Surroundings): string[] {
+  return ['run', '--rootfs', own ?? defaultRootfs(), ...options, 'probe', 'end-with', '0'];
+}
+
 /** How `minictr run` fails in a world. */
 export function runFailureIn(world: World, options: string[], at: Surroundings = {}): Failure {
-  const words = [
-    'run',
-    '--json',
-    '--rootfs',
-    at.rootfs ?? defaultRootfs(),
-    ...options,
-    'probe',
-    'end-with',
-    '0',
-  ];
-  const { status, stderr } = minictrIn(world, words, at);
+  const { status, stderr } = minictrIn(world, runWords(['--json', ...options], at), at);
   assert.equal(status, 125, stderr);
   return JSON.parse(stderr) as Failure;
 }
 
 /** How `minictr run` succeeds in a world: with nothing on standard error. */
 export function runsIn(world: World, options: string[] = [], at: Surroundings = {}): void {
-  const words = [
-    'run',
-    '--rootfs',
-    at.rootfs ?? defaultRootfs(),
-    ...options,
-    'probe',
-    'end-with',
-    '0',
-  ];
-  const { status, stderr } = minictrIn(world, words, at);
+  const { status, stderr } = minictrIn(world, runWords(options, at), at);
   assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
 }
 

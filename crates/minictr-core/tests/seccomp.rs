@@ -4,7 +4,7 @@ mod support;
 use minictr_core::capabilities::CapabilitySet;
 use minictr_core::seccomp::{compile, default_profile, default_program};
 use minictr_core::spec::{Seccomp, SeccompArg, SeccompRule};
-use minictr_testkit::seccomp::{Instruction, Oracle, OracleRule, X86_64, simulate};
+use minictr_testkit::seccomp::{CALLS, Instruction, Oracle, OracleRule, X86_64, simulate};
 use minictr_testkit::{Feature, missing};
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -39,22 +39,6 @@ impl Random {
     }
 }
 
-const NAMES: &[(&str, u32)] = &[
-    ("read", 0),
-    ("write", 1),
-    ("open", 2),
-    ("mmap", 9),
-    ("ioctl", 16),
-    ("socket", 41),
-    ("clone", 56),
-    ("fcntl", 72),
-    ("personality", 135),
-    ("prctl", 157),
-    ("openat", 257),
-    ("prlimit64", 302),
-    ("memfd_create", 319),
-    ("statx", 332),
-];
 const OPERATORS: &[&str] = &["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
 
 fn holds(arg: &SeccompArg, args: [u64; 6]) -> bool {
@@ -73,7 +57,7 @@ fn holds(arg: &SeccompArg, args: [u64; 6]) -> bool {
 /// A profile in which each call has one action: the order of its rules doesn't matter then.
 fn profile(random: &mut Random) -> Seccomp {
     let mut syscalls = Vec::new();
-    for (name, _) in NAMES {
+    for (name, _) in CALLS {
         if random.below(3) == 0 {
             continue;
         }
@@ -109,9 +93,19 @@ fn read_plainly(profile: &Seccomp, name: &str, args: [u64; 6]) -> u32 {
     if allowed { ALLOW } else { ERRNO | 1 }
 }
 
+/// Whether several rules of a call compare the same argument: libseccomp 2.5 merges these into a tree
+/// that answers wrongly, so that only the plain reading decides.
+fn is_merged_wrongly(rules: &[OracleRule], number: u32) -> bool {
+    let of_call: Vec<_> = rules.iter().filter(|(of, ..)| *of == number).collect();
+    of_call.iter().enumerate().any(|(at, (.., conditions))| {
+        let earlier = of_call[..at].iter().flat_map(|(.., conditions)| conditions);
+        earlier.into_iter().any(|(index, ..)| conditions.iter().any(|(other, ..)| other == index))
+    })
+}
+
 fn newest(profile: &Seccomp) -> u32 {
     let named = |name: &str| profile.syscalls.iter().any(|rule| rule.names[0] == name);
-    NAMES.iter().filter(|(name, _)| named(name)).map(|(_, number)| *number).max().unwrap_or(0)
+    CALLS.iter().filter(|(name, _)| named(name)).map(|(_, number)| *number).max().unwrap_or(0)
 }
 
 #[test]
@@ -120,7 +114,7 @@ fn random_profiles_answer_as_their_rules_read() {
     for _ in 0..400 {
         let profile = profile(&mut random);
         let program = instructions(&compile(&profile).unwrap());
-        for (name, number) in NAMES.iter().filter(|(_, number)| *number <= newest(&profile)) {
+        for (name, number) in CALLS.iter().filter(|(_, number)| *number <= newest(&profile)) {
             for _ in 0..20 {
                 let args = std::array::from_fn(|_| random.value());
                 let expected = read_plainly(&profile, name, args);
@@ -152,7 +146,7 @@ fn random_profiles_answer_as_libseccomp_has_them() {
             .syscalls
             .iter()
             .map(|rule| {
-                let number = NAMES.iter().find(|(name, _)| *name == rule.names[0]).unwrap().1;
+                let number = CALLS.iter().find(|(name, _)| *name == rule.names[0]).unwrap().1;
                 let conditions = rule
                     .args
                     .iter()
@@ -162,7 +156,7 @@ fn random_profiles_answer_as_libseccomp_has_them() {
             .collect();
         let theirs = oracle.compile(ERRNO | 1, &rules).expect("libseccomp takes them");
         let ours = instructions(&compile(&profile).unwrap());
-        for number in 0..=newest(&profile) {
+        for number in (0..=newest(&profile)).filter(|call| !is_merged_wrongly(&rules, *call)) {
             for _ in 0..4 {
                 let args = std::array::from_fn(|_| random.value());
                 let (us, them) = (

@@ -11,6 +11,25 @@ pub type Instruction = (u16, u8, u8, u32);
 /// `AUDIT_ARCH_X86_64`.
 pub const X86_64: u32 = 0xc000_003e;
 
+/// Calls of x86-64 for rules of tests, with their numbers, sparse and dense.
+pub const CALLS: &[(&str, u32)] = &[
+    ("read", 0),
+    ("write", 1),
+    ("open", 2),
+    ("close", 3),
+    ("mmap", 9),
+    ("ioctl", 16),
+    ("socket", 41),
+    ("clone", 56),
+    ("fcntl", 72),
+    ("personality", 135),
+    ("prctl", 157),
+    ("openat", 257),
+    ("prlimit64", 302),
+    ("memfd_create", 319),
+    ("statx", 332),
+];
+
 /// Runs a program over one system call, as the kernel would.
 ///
 /// # Panics

@@ -238,7 +238,8 @@ impl Launch {
         if look > now {
             return;
         }
-        let left_us = (limit_ms * 1000).saturating_sub(self.cpu_usage_us().unwrap_or(0));
+        let left_us =
+            limit_ms.saturating_mul(1000).saturating_sub(self.cpu_usage_us().unwrap_or(0));
         if left_us == 0 {
             self.cpu_time_exceeded = true;
             self.kill_whole();
