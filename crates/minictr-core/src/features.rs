@@ -110,7 +110,7 @@ pub fn features() -> Features {
                 v2: true,
                 systemd: false,
                 systemd_user: false,
-                rdma: false,
+                rdma: true,
             },
             seccomp: SeccompFeatures {
                 enabled: true,

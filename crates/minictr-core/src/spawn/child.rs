@@ -264,7 +264,10 @@ impl<'a> Walk<'a> {
             Step::LoopbackUp => loopback_up()?,
             Step::TimeOffsets(offsets) => {
                 unshare_time()?;
-                write_file(c"/proc/self/timens_offsets", offsets.as_bytes())?;
+                // The kernel refuses to be told nothing.
+                if !offsets.is_empty() {
+                    write_file(c"/proc/self/timens_offsets", offsets.as_bytes())?;
+                }
             }
             Step::Personality(domain) => security::personality(*domain)?,
             Step::IoPriority { class, priority } => security::ioprio_set(*class, *priority)?,
