@@ -3,7 +3,8 @@
  * others. bench/README.md says how each figure is made.
  *
  * options: --rounds N (20), --quick (3 rounds, no memory or rate), --user root|unprivileged,
- *          --only ID,ID, --steps (what each step of the floor costs), --json FILE
+ *          --only ID,ID, --steps (what each step of the floor costs), --json FILE,
+ *          --oci (the verbs of an OCI runtime alone, which a whole run ends with)
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync, chownSync } from 'node:fs';
@@ -11,8 +12,10 @@ import { availableParallelism, cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { benchOci, withoutUnified } from './oci.mjs';
 import { bundle, prepare } from './prepare.mjs';
 import { HEAPS, rows, targets } from './rows.mjs';
+import { ms, summary } from './statistics.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -21,24 +24,12 @@ const { values: flags } = parseArgs({
     user: { type: 'string' },
     only: { type: 'string' },
     steps: { type: 'boolean', default: false },
+    oci: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
 const rounds = flags.quick ? 3 : Number(flags.rounds);
 const UNPRIVILEGED_UID = 65534;
-/** For crun, which refuses hybrid cgroups. */
-const withoutUnified = join(import.meta.dirname, '../scripts/support/without-unified.sh');
-
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
-const summary = (numbers) => {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return {
-    median: quantile(sorted, 0.5),
-    p10: quantile(sorted, 0.1),
-    p90: quantile(sorted, 0.9),
-    samples: sorted.length,
-  };
-};
 
 /** A command as the user that is measured. */
 function asUser(uid, command, { without = false } = {}) {
@@ -216,10 +207,11 @@ function runProgram(row, count, uid, folder, environment) {
   const [file, ...args] = asUser(uid, command, row);
   const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', env: environment });
   if (status !== 0) throw new Error(stderr);
-  return stdout.trim().split('\n').map(Number);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => Number(line.split(' ', 1)[0]));
 }
-
-const ms = (ns) => (ns / 1e6).toFixed(2);
 
 function print({ uid, results, rates, memory }) {
   console.log(`\n## As ${uid === 0 ? 'root' : 'an unprivileged user'}\n`);
@@ -339,13 +331,19 @@ try {
     `Linux ${release()}, Node ${process.version}, ${availableParallelism()} × ${model}, ${rounds} interleaved rounds`,
   );
   const measured = [];
-  for (const uid of users) {
+  for (const uid of flags.oci ? [] : users) {
     if (flags.steps) {
       printSteps(uid, folder);
     } else {
       measured.push(await measure(uid, folder));
       print(measured.at(-1));
     }
+  }
+  const whole = !flags.steps && !flags.only && !flags.quick && flags.user !== 'unprivileged';
+  const own = nativeExecutable(folder);
+  if ((flags.oci || whole) && root && own !== undefined) {
+    const from = measured.length > 0 ? join(folder, 'bundle') : bundle(folder, { uid: 0 });
+    await benchOci(folder, from, own, rounds);
   }
   if (flags.json) writeFileSync(flags.json, JSON.stringify(measured, null, 2));
 } finally {
