@@ -32,6 +32,7 @@ const PACKAGES = {
   bubblewrap: '/usr/bin/bwrap',
   runc: '/usr/sbin/runc',
   crun: '/usr/bin/crun',
+  apparmor: '/sbin/apparmor_parser',
   attr: '/usr/bin/setfattr',
   xfsprogs: '/usr/sbin/mkfs.xfs',
   zsh: '/usr/bin/zsh',
@@ -47,17 +48,18 @@ const PACKAGES = {
 };
 
 /**
- * What runs again in the guest with cgroup v2: of the core's Rust test files the tests with a part of
+ * What runs again in the guest with cgroup v2 and AppArmor: of Rust test files the tests with a part of
  * a name, and of those in __test__ what begins with one of these; of these what a user without a
  * cgroup of his own runs; what must be there.
  */
 const GUEST = {
   rust: {
-    'src/lib.rs': 'cgroups::',
-    'tests/cgroup_v2.rs': '',
-    'tests/cgroups.rs': '',
-    'tests/limits.rs': '',
-    'tests/run.rs': '',
+    'minictr-core src/lib.rs': 'cgroups::',
+    'minictr-core tests/cgroup_v2.rs': '',
+    'minictr-core tests/cgroups.rs': '',
+    'minictr-core tests/limits.rs': '',
+    'minictr-core tests/run.rs': '',
+    'minictr-oci tests/labels.rs': '',
   },
   node: ['container/cgroup-v2', 'container/result', 'denial/limits'],
   withoutDelegation: ['container/cgroup-v2'],
@@ -68,6 +70,7 @@ const GUEST = {
     'cpu-cgroup',
     'user-namespaces',
     'busybox',
+    'apparmor',
   ],
 };
 
@@ -225,7 +228,7 @@ await main(async (args) => {
       const suites = {
         rust: Object.entries(GUEST.rust).flatMap(([file, part]) =>
           rust
-            .filter(({ name }) => name === `minictr-core ${file}`)
+            .filter(({ name }) => name === file)
             .map(({ name, file: executable, folder }) => {
               return {
                 name,

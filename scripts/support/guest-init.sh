@@ -40,6 +40,7 @@ done
 # As udev would leave it.
 [ -e $root/dev/fuse ] && $busybox chmod 666 $root/dev/fuse
 mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs $root/run
+mount -t securityfs -o nosuid,nodev,noexec securityfs $root/sys/kernel/security
 mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 $root/sys/fs/cgroup
 for controller in $($busybox cat $root/sys/fs/cgroup/cgroup.controllers); do
   echo "+$controller" > $root/sys/fs/cgroup/cgroup.subtree_control

@@ -31,6 +31,8 @@ pub enum Feature {
     ResourceCapability,
     /// Debian's static busybox, at `/bin/busybox`.
     Busybox,
+    /// A kernel that runs AppArmor, and the program that loads profiles.
+    AppArmor,
     /// libseccomp's header, and a C compiler to use it.
     Libseccomp,
 }
@@ -50,6 +52,7 @@ impl Feature {
             Self::Fuse => "fuse",
             Self::ResourceCapability => "cap-sys-resource",
             Self::Busybox => "busybox",
+            Self::AppArmor => "apparmor",
             Self::Libseccomp => "libseccomp",
         }
     }
@@ -69,6 +72,10 @@ impl Feature {
             Self::Fuse => Uid::effective().is_root() && fs::File::open("/dev/fuse").is_ok(),
             Self::ResourceCapability => effective_capabilities() & (1 << 24) != 0,
             Self::Busybox => Path::new("/bin/busybox").exists(),
+            Self::AppArmor => {
+                Path::new("/sys/kernel/security/apparmor/.replace").exists()
+                    && succeeds("apparmor_parser", &["--version"])
+            }
             Self::Libseccomp => {
                 Path::new("/usr/include/seccomp.h").exists() && succeeds("cc", &["--version"])
             }
