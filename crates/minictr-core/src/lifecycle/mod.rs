@@ -33,6 +33,7 @@ use serde::Serialize;
 
 use crate::cgroups::{Cgroup, Hierarchies};
 use crate::error::Result;
+use crate::rootfs::subids;
 use crate::spawn::{CgroupMode, gate};
 use crate::state::record::{Record, Status};
 use crate::state::store::{Entry, Store};
@@ -154,10 +155,7 @@ fn state(record: Record, status: Status) -> State {
         rootfs: record.rootfs,
         created: record.created,
         annotations: record.annotations,
-        owner: nix::unistd::User::from_uid(record.owner.into())
-            .ok()
-            .flatten()
-            .map_or_else(|| record.owner.to_string(), |user| user.name),
+        owner: subids::account_name(record.owner).unwrap_or_else(|| record.owner.to_string()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Subordinate ids: `/etc/subuid` and `/etc/subgid`, `subuid(5)`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, ErrorCode, Result};
@@ -85,15 +87,23 @@ pub fn subordinate_ranges(uid: u32) -> (Vec<Range>, Vec<Range>) {
     (of(&read("/etc/subuid"), &owners), of(&read("/etc/subgid"), &owners))
 }
 
-/// The name of a user, as far as it can be known.
-///
-/// Not by getpwuid(3), which loads libraries of the machine's into a static executable. Who is known
-/// to a directory service only has the name of the login; a false one gains nothing, since newuidmap
-/// checks it.
+/// The name of a user, as far as it can be known. Who is known to a directory service only has the
+/// name of the login; a false one gains nothing, since newuidmap checks it.
 #[must_use]
 pub fn user_name(uid: u32) -> Option<String> {
-    let name = name_of(&read("/etc/passwd"), &uid.to_string()).map(str::to_owned);
-    name.or_else(|| std::env::var("USER").ok())
+    account_name(uid).or_else(|| std::env::var("USER").ok())
+}
+
+/// The name of a user of this machine's `/etc/passwd`, looked up once for each id.
+///
+/// Not by getpwuid(3), which loads libraries of the machine's into a static executable.
+#[must_use]
+pub fn account_name(uid: u32) -> Option<String> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<u32, Option<String>>> = RefCell::default();
+    }
+    let look = || name_of(&read("/etc/passwd"), &uid.to_string()).map(str::to_owned);
+    KNOWN.with_borrow_mut(|known| known.entry(uid).or_insert_with(look).clone())
 }
 
 /// The name of a user id in a text such as /etc/passwd's, `passwd(5)`.
