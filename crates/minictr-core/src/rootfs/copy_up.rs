@@ -1,6 +1,6 @@
 //! `tmpcopyup`: a tmpfs that starts with what the directory under it holds.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -28,20 +28,7 @@ pub fn mount_with_contents(
     let directory = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let original = openat(target, c".", directory, Mode::empty())?;
     // Filled while it is still detached: attached, it would hide what is copied.
-    let context = mount::fsopen(c"tmpfs")?;
-    mount::fsconfig_string(context.as_fd(), c"source", source)?;
-    for option in data.to_bytes().split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
-        let mut words = option.splitn(2, |byte| *byte == b'=');
-        let key = CString::new(words.next().unwrap_or_default()).map_err(|_| Errno::EINVAL)?;
-        match words.next() {
-            Some(value) => {
-                let value = CString::new(value).map_err(|_| Errno::EINVAL)?;
-                mount::fsconfig_string(context.as_fd(), &key, &value)?;
-            }
-            None => mount::fsconfig_flag(context.as_fd(), &key)?,
-        }
-    }
-    mount::fsconfig_create(context.as_fd())?;
+    let context = super::mounts::configured(c"tmpfs", source, data)?;
     let filled = mount::fsmount(context.as_fd(), 0)?;
     // The descriptor of a mount is an O_PATH one, which fchmod(2) and fchown(2) refuse (EBADF).
     let top = openat(&filled, c".", directory, Mode::empty())?;

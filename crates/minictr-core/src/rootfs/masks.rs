@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, SFlag, fchmodat, fstat, mknodat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, SFlag, fstat, mknodat, umask};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::attributes::{self, Change};
@@ -61,28 +62,23 @@ pub fn make_device(directory: BorrowedFd<'_>, device: &DevicePlan) -> Result<(),
         }
         None => {
             let mode = Mode::from_bits_truncate(device.mode);
-            match mknodat(directory, device.name.as_c_str(), device.kind, mode, device.rdev) {
-                Ok(()) => {}
-                Err(Errno::EEXIST) => {
-                    let found = paths::open_entry(directory, &device.name, libc::O_PATH)?;
-                    if is_device(found.as_fd(), device.kind, device.rdev)? {
-                        return Ok(());
-                    }
-                    return Err(Errno::EEXIST.into());
-                }
+            // Made with its mode, for which the umask has to be out of the way: by the time of a
+            // chmod(2) the name may be a link to a file of the host's.
+            let umask = umask(Mode::empty());
+            let made = mknodat(directory, device.name.as_c_str(), device.kind, mode, device.rdev);
+            nix::sys::stat::umask(umask);
+            match made {
+                Ok(()) if device.uid == 0 && device.gid == 0 => return Ok(()),
+                Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            // mknod applies the umask and our ids, so mode and owner are set again.
-            let flags = nix::sys::stat::FchmodatFlags::FollowSymlink;
-            fchmodat(directory, device.name.as_c_str(), mode, flags)?;
-            if device.uid != 0 || device.gid != 0 {
-                fchownat(
-                    directory,
-                    device.name.as_c_str(),
-                    Some(Uid::from_raw(device.uid)),
-                    Some(Gid::from_raw(device.gid)),
-                    nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
-                )?;
+            let found = paths::open_entry(directory, &device.name, libc::O_PATH)?;
+            if !is_device(found.as_fd(), device.kind, device.rdev)? {
+                return Err(Errno::EEXIST.into());
+            }
+            if made.is_ok() {
+                let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
+                fchownat(&found, c"", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?;
             }
         }
     }
@@ -127,6 +123,8 @@ pub fn make_dev_links(dev: BorrowedFd<'_>) -> Result<(), Fault> {
 pub struct Masks {
     null: Option<Cover>,
     empty_directory: Option<Cover>,
+    /// The mounts of the kernel's files, by where they were mounted.
+    kernel_files: Vec<(CString, OwnedFd)>,
 }
 
 /// A mount that covers paths: attached itself at the first, cloned for the others, since kernels
@@ -177,13 +175,52 @@ fn made(
 }
 
 impl Masks {
+    /// Notes a mount of the kernel's own files. Paths below its destination mean files of this mount:
+    /// whoever shares the rootfs may move its mount point away, and the mount with it, and leave
+    /// something else to be masked.
+    pub fn note(&mut self, destination: &CStr, mount: OwnedFd) {
+        self.kernel_files.retain(|(noted, _)| noted.as_c_str() != destination);
+        self.kernel_files.push((destination.to_owned(), mount));
+    }
+
+    fn existing(&self, root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
+        let below = |noted: &CStr| {
+            let rest = path.to_bytes_with_nul().strip_prefix(noted.to_bytes())?;
+            CStr::from_bytes_with_nul(rest)
+                .ok()
+                .filter(|rest| rest.to_bytes().first() == Some(&b'/'))
+        };
+        let found =
+            self.kernel_files.iter().find_map(|(noted, mount)| Some((mount, below(noted)?)));
+        let opened = match found {
+            Some((mount, rest)) => paths::open_in_root(mount.as_fd(), rest, libc::O_PATH, 0),
+            None => paths::open_in_root(root, path, libc::O_PATH, 0),
+        };
+        match opened {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Makes one path read-only, with the mounts below it. A path that doesn't exist can't be written.
+    ///
+    /// # Errors
+    /// Those of the mount calls.
+    pub fn make_read_only(&self, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+        let Some(target) = self.existing(root, path)? else { return Ok(()) };
+        let tree = mount::open_tree_at(target.as_fd(), OPEN_TREE_CLONE | AT_RECURSIVE)?;
+        let read_only = Change { flags: AT_RECURSIVE, attr: &attributes::READ_ONLY };
+        Ok(attributes::attach(tree.as_fd(), target.as_fd(), &[read_only])?)
+    }
+
     /// Covers one path: a directory with an empty read-only one, anything else with /dev/null.
     /// A path that doesn't exist is nothing to hide.
     ///
     /// # Errors
     /// Those of the mount calls.
     pub fn mask(&mut self, root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
-        let Some(target) = existing(root, path)? else { return Ok(()) };
+        let Some(target) = self.existing(root, path)? else { return Ok(()) };
         // Asked beforehand: a clone that is found not to fit has to be taken apart again, for which
         // the kernel waits until nobody can see it any more.
         let cover = if is_directory(target.as_fd())? {
@@ -192,24 +229,5 @@ impl Masks {
             made(&mut self.null, null_cover)?
         };
         Ok(cover.put_on(target.as_fd())?)
-    }
-}
-
-/// Makes one path read-only, with the mounts below it. A path that doesn't exist can't be written.
-///
-/// # Errors
-/// Those of the mount calls.
-pub fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
-    let Some(target) = existing(root, path)? else { return Ok(()) };
-    let tree = mount::open_tree_at(target.as_fd(), OPEN_TREE_CLONE | AT_RECURSIVE)?;
-    let read_only = Change { flags: AT_RECURSIVE, attr: &attributes::READ_ONLY };
-    Ok(attributes::attach(tree.as_fd(), target.as_fd(), &[read_only])?)
-}
-
-fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    match paths::open_in_root(root, path, libc::O_PATH, 0) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-        Err(errno) => Err(errno),
     }
 }

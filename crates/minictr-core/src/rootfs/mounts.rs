@@ -16,7 +16,10 @@ use super::attributes::{self, Change};
 use super::options::MountOptions;
 use super::paths;
 use crate::sys::files;
-use crate::sys::mount::{self, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MountAttr, OPEN_TREE_CLONE};
+use crate::sys::mount::{
+    self, AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
+    MountAttr, OPEN_TREE_CLONE,
+};
 
 /// Why a step failed, as the child can say it without allocating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +60,10 @@ pub enum BindSource {
 pub struct MountPlan {
     /// Where in the container.
     pub destination: CString,
-    /// The destination may not be reached through symbolic links: `/proc` and `/sys`, whose masks
-    /// and labels would otherwise land elsewhere (CVE-2019-19921, CVE-2023-27561).
-    pub ordinary_directory: bool,
+    /// The kernel's own files, `/proc` and `/sys`: the destination may not be reached through
+    /// symbolic links (CVE-2019-19921, CVE-2023-27561), and what is masked below it is looked for in
+    /// this mount, not by the destination's path.
+    pub kernel_files: bool,
     /// A mount point that is missing is made.
     pub create: bool,
     /// What is mounted.
@@ -92,10 +96,12 @@ pub enum MountAction {
         flags: MsFlags,
         /// Options of the filesystem's own.
         data: CString,
+        /// The flags of the mount alone as attributes, for one that is made detached.
+        attr: MountAttr,
         /// What `mount(2)` can't say: propagation, `nosymfollow`.
         after: MountAttr,
-        /// A tmpfs that starts with what the directory under it holds, and its attributes.
-        copy_up: Option<MountAttr>,
+        /// A tmpfs that starts with what the directory under it holds.
+        copy_up: bool,
         /// SELinux's label of its root, where it takes no option for that.
         label: Option<CString>,
     },
@@ -188,8 +194,12 @@ impl MountAction {
             source,
             flags: options.mount_flags(),
             data: CString::new(options.data.as_str()).unwrap_or_default(),
+            attr: MountAttr {
+                attr_set: options.attr.attr_set | options.recursive_attr.attr_set,
+                ..options.attr
+            },
             after,
-            copy_up: options.copy_up.then_some(options.attr),
+            copy_up: options.copy_up,
             label: None,
         }
     }
@@ -200,12 +210,17 @@ pub(crate) fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(mode == SFlag::S_IFDIR)
 }
 
-/// Makes one mount below `root`.
+/// Makes one mount below `root`. Returns its top where it has the kernel's own files: only this
+/// descriptor is sure to be it, as its mount point may be moved by whoever shares the rootfs.
 ///
 /// # Errors
 /// The errno of the call that failed, with [`PART_SOURCE`] or [`PART_TARGET`] where it was about
 /// one of these.
-pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Result<(), Fault> {
+pub fn make(
+    root: BorrowedFd<'_>,
+    plan: &MountPlan,
+    prepared: &[OwnedFd],
+) -> Result<Option<OwnedFd>, Fault> {
     match &plan.action {
         MountAction::Bind { source, recursive, nofollow, attr, recursive_attr } => {
             let opened;
@@ -224,10 +239,13 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
                     opened.as_fd()
                 }
             };
-            let target = if !plan.create {
-                paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)
-            } else if is_directory(tree)? {
+            if plan.destination.as_c_str() == c"/proc" && !is_procfs(tree)? {
+                return Err(part(PART_SOURCE)(Errno::EPERM));
+            }
+            let target = if plan.kernel_files || plan.create && is_directory(tree)? {
                 directory(root, plan)
+            } else if !plan.create {
+                paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)
             } else {
                 paths::ensure_file(root, &plan.destination, 0o755)
             }
@@ -235,6 +253,9 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
             let changes =
                 [Change { flags: AT_RECURSIVE, attr: recursive_attr }, Change { flags: 0, attr }];
             attributes::attach(tree, target.as_fd(), &changes)?;
+            if plan.kernel_files {
+                return Ok(Some(tree.try_clone_to_owned().map_err(|_| Errno::EMFILE)?));
+            }
         }
         MountAction::Remount { attr, recursive_attr, filesystem } => {
             let flags = libc::O_PATH;
@@ -249,9 +270,16 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
             attributes::set(target.as_fd(), AT_RECURSIVE, recursive_attr)?;
             attributes::set(target.as_fd(), 0, attr)?;
         }
-        MountAction::New { fs_type, source, flags, data, after, copy_up, label } => {
+        MountAction::New { fs_type, source, flags, data, attr, after, copy_up, label } => {
             let target = directory(root, plan).map_err(part(PART_TARGET))?;
-            if let Some(attr) = copy_up {
+            if plan.kernel_files {
+                let context = configured(fs_type, source, data)?;
+                let tree = mount::fsmount(context.as_fd(), attr.attr_set & !after.attr_set)?;
+                let after = Change { flags: 0, attr: after };
+                attributes::attach(tree.as_fd(), target.as_fd(), &[after])?;
+                return Ok(Some(tree));
+            }
+            if *copy_up {
                 super::copy_up::mount_with_contents(target.as_fd(), source, attr, data)?;
             } else {
                 mount_here(target.as_fd(), source, fs_type, *flags, data)?;
@@ -268,23 +296,57 @@ pub fn make(root: BorrowedFd<'_>, plan: &MountPlan, prepared: &[OwnedFd]) -> Res
         }
         MountAction::Cgroups { hierarchies, flags } => {
             let target = directory(root, plan).map_err(part(PART_TARGET))?;
-            mount_cgroups(root, &plan.destination, target.as_fd(), hierarchies, *flags)?;
+            mount_cgroups(target.as_fd(), hierarchies, *flags)?;
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Whether a descriptor leads to the kernel's files of processes, from their top.
+fn is_procfs(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // proc_alloc_inum(): the top has this number in each of them.
+    const TOP: libc::ino_t = 1;
+    let kind = nix::sys::statfs::fstatfs(fd)?.filesystem_type();
+    Ok(kind == nix::sys::statfs::PROC_SUPER_MAGIC && fstat(fd)?.st_ino == TOP)
+}
+
+/// A new filesystem with its options, which isn't mounted yet.
+///
+/// # Errors
+/// Those of `fsopen(2)` and `fsconfig(2)`.
+pub(super) fn configured(fs_type: &CStr, source: &CStr, data: &CStr) -> Result<OwnedFd, Errno> {
+    let context = mount::fsopen(fs_type)?;
+    mount::fsconfig_string(context.as_fd(), c"source", source)?;
+    for option in data.to_bytes().split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
+        let mut words = option.splitn(2, |byte| *byte == b'=');
+        let key = CString::new(words.next().unwrap_or_default()).map_err(|_| Errno::EINVAL)?;
+        match words.next() {
+            Some(value) => {
+                let value = CString::new(value).map_err(|_| Errno::EINVAL)?;
+                mount::fsconfig_string(context.as_fd(), &key, &value)?;
+            }
+            None => mount::fsconfig_flag(context.as_fd(), &key)?,
+        }
+    }
+    mount::fsconfig_create(context.as_fd())?;
+    Ok(context)
 }
 
 fn directory(root: BorrowedFd<'_>, plan: &MountPlan) -> Result<OwnedFd, Errno> {
-    let target = if plan.create {
-        paths::ensure_dir(root, &plan.destination, 0o755)?
-    } else {
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        paths::open_in_root(root, &plan.destination, flags, 0)?
-    };
-    if plan.ordinary_directory && !paths::is_ordinary(root, &plan.destination)? {
-        return Err(Errno::ELOOP);
+    if plan.kernel_files {
+        // By the look-up that finds it: one that is ordinary a moment later proves nothing.
+        match paths::open_ordinary(root, &plan.destination) {
+            Err(Errno::ENOENT) if plan.create => {
+                paths::ensure_dir(root, &plan.destination, 0o755)?;
+            }
+            result => return result,
+        }
+        return paths::open_ordinary(root, &plan.destination);
     }
-    Ok(target)
+    if plan.create {
+        return paths::ensure_dir(root, &plan.destination, 0o755);
+    }
+    paths::open_in_root(root, &plan.destination, libc::O_PATH | libc::O_DIRECTORY, 0)
 }
 
 /// Mounts a new filesystem on the directory that `target` is.
@@ -307,8 +369,6 @@ pub fn mount_here(
 }
 
 fn mount_cgroups(
-    root: BorrowedFd<'_>,
-    destination: &CStr,
     target: BorrowedFd<'_>,
     hierarchies: &[CgroupMount],
     flags: MsFlags,
@@ -318,9 +378,10 @@ fn mount_cgroups(
     {
         return Ok(mount_here(target, &only.fs_type, &only.fs_type, flags, &only.data)?);
     }
-    let tmpfs_flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount_here(target, c"cgroup", c"tmpfs", tmpfs_flags, c"mode=755,size=64k")?;
-    let top = paths::open_in_root(root, destination, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    let context = configured(c"tmpfs", c"cgroup", c"mode=755,size=64k")?;
+    let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let top = mount::fsmount(context.as_fd(), attributes)?;
+    mount::move_mount(top.as_fd(), target)?;
     // Names in a filesystem that is new and ours alone: nothing has to be looked up with care.
     fchdir(&top)?;
     for hierarchy in hierarchies {

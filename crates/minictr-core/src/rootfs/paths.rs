@@ -84,6 +84,15 @@ pub fn is_ordinary(root: BorrowedFd<'_>, path: &CStr) -> Result<bool, Errno> {
     }
 }
 
+/// Opens a directory inside the root that is reached without any symbolic link.
+///
+/// # Errors
+/// Those of `openat2(2)`; ELOOP for a link on the way.
+pub fn open_ordinary(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
+    retried(|| openat2(root, path, libc::O_PATH | libc::O_DIRECTORY, 0, resolve))
+}
+
 /// Opens an entry of a directory by its bare name; a symbolic link is opened itself.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "the boundary between our image and the program's")]
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
@@ -171,6 +172,29 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Closes what the program doesn't get. Close-on-exec alone would be too late: what is still
+    /// open when the working directory or the program is looked for is a way to it, as
+    /// `/proc/self/fd/N/../../bin/sh` (CVE-2024-21626). Left are a socket, two FIFOs and the files for
+    /// the output of hooks, and nothing is below any of them.
+    fn close_from(&self, first: RawFd) {
+        let mut keep = [self.sync.as_raw_fd(), -1, -1, -1, -1];
+        for step in &self.plan.steps {
+            match step {
+                Step::AwaitStart(gate) => {
+                    keep[1] = gate.start.as_raw_fd();
+                    keep[2] = gate.report.as_raw_fd();
+                }
+                Step::Hooks { subject, .. } => {
+                    let number = |file: &Option<_>| file.as_deref().map_or(-1, File::as_raw_fd);
+                    keep[3] = number(&subject.stdout);
+                    keep[4] = number(&subject.stderr);
+                }
+                _ => {}
+            }
+        }
+        process::close_all_but(first, keep);
+    }
+
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         Ok(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd())
     }
@@ -227,7 +251,11 @@ impl<'a> Walk<'a> {
                 self.root = Some(mounts.remove(0));
                 self.host_mounts = mounts;
             }
-            Step::Mount(mount) => mounts::make(self.root()?, mount, self.prepared)?,
+            Step::Mount(mount) => {
+                if let Some(top) = mounts::make(self.root()?, mount, self.prepared)? {
+                    self.masks.note(&mount.destination, top);
+                }
+            }
             Step::Device(device) => {
                 masks::make_device(self.device_directory(&device.directory)?, device)?;
             }
@@ -235,8 +263,8 @@ impl<'a> Walk<'a> {
                 masks::make_dev_links(self.device_directory(c"/dev")?)?;
                 self.devices = None;
             }
-            Step::OpenTerminal { size, bind_console } => {
-                let pty = terminal::open(self.root()?, *size, *bind_console)?;
+            Step::OpenTerminal { size, console } => {
+                let pty = terminal::open(self.root()?, *size, *console)?;
                 report::send_descriptor(self.sync, report::MASTER, pty.master.as_fd())?;
                 self.slave = Some(pty.slave);
             }
@@ -244,7 +272,7 @@ impl<'a> Walk<'a> {
                 let root = self.root.as_ref().ok_or(Errno::EBADF)?.as_fd();
                 self.masks.mask(root, path)?;
             }
-            Step::ReadOnlyPath(path) => masks::make_read_only(self.root()?, path)?,
+            Step::ReadOnlyPath(path) => self.masks.make_read_only(self.root()?, path)?,
             Step::ReadOnlyRoot => {
                 root::make_root_read_only(self.root()?)?;
                 for mount in &self.host_mounts {
@@ -341,7 +369,7 @@ impl<'a> Walk<'a> {
                     process::install_fd(*from, *to)?;
                 }
             }
-            Step::CloseFrom(first) => process::cloexec_from(*first),
+            Step::CloseFrom(first) => self.close_from(*first),
             Step::Limit(limit) => {
                 nix::sys::resource::setrlimit(limit.resource, limit.soft, limit.hard)?;
             }

@@ -27,6 +27,9 @@ const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
     ("tty", 5, 0),
 ];
 
+/// Where the kernel's own files belong.
+const KERNEL_FILES: [&str; 2] = ["/proc", "/sys"];
+
 /// A destination as it is compared with others: absolute, without doubled or trailing slashes.
 pub(super) fn normal(path: &str) -> Cow<'_, str> {
     let superfluous = |part: &str| part.is_empty() || part == ".";
@@ -60,6 +63,10 @@ pub(super) fn compile_mounts(
         let destination = normal(&mount.destination);
         let kind = mount.kind.as_deref().unwrap_or("bind");
         let mut options = MountOptions::parse(&mount.options, &destination)?;
+        // Processes are told by their files; others in their place are a lie (CVE-2019-16884).
+        if destination == "/proc" && kind != "proc" && !is_bind(mount) && !options.remount {
+            return Err(Error::invalid("mount", format!("{kind} on `/proc`: it isn't proc")));
+        }
         let (action, object) = if options.remount {
             (MountAction::remount(&options), Object::OfStep)
         } else if is_bind(mount) {
@@ -89,7 +96,8 @@ pub(super) fn compile_mounts(
             (action, Object::OfStep)
         };
         let plan = MountPlan {
-            ordinary_directory: matches!(kind, "proc" | "sysfs"),
+            kernel_files: matches!(kind, "proc" | "sysfs")
+                || is_bind(mount) && KERNEL_FILES.contains(&&*destination),
             create: creates_mount_point(builder, &spec.mounts[..index], &destination),
             destination: c_string(&*destination, "mount destination")?,
             action,
@@ -217,6 +225,12 @@ fn without_unmapped_gid(kind: &str, mut options: MountOptions, ids: &IdPlan) -> 
         options.data = kept.collect::<Vec<_>>().join(",");
     }
     options
+}
+
+/// Whether `/dev` is a directory of the host's, which has its devices and is given nothing.
+pub(super) fn dev_is_hosts(spec: &Spec) -> bool {
+    let last = spec.mounts.iter().rev().find(|mount| normal(&mount.destination) == "/dev");
+    last.is_some_and(is_bind)
 }
 
 /// The default devices and those of the spec.

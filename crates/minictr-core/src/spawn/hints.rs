@@ -59,8 +59,11 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         (Step::Mount(plan), PART_TARGET, Errno::EROFS) if plan.create => {
             "the mount point is missing where this machine's files can only be read; mount on a path that exists, or on one in `/tmp` or `$HOME`"
         }
-        (Step::Mount(plan), PART_TARGET, Errno::ELOOP) if plan.ordinary_directory => {
+        (Step::Mount(plan), PART_TARGET, Errno::ELOOP) if plan.kernel_files => {
             "/proc and /sys of a rootfs must be ordinary directories, not symbolic links"
+        }
+        (Step::Mount(plan), PART_SOURCE, Errno::EPERM) if plan.kernel_files => {
+            "on /proc only the kernel's files of processes can be mounted: labels, limits and masks are lost in others"
         }
         (Step::Mount(plan), 0, Errno::EPERM) => return new_filesystem_hint(&plan.action),
         (Step::Device(_), PART_SOURCE, Errno::ENOENT) => {

@@ -18,6 +18,7 @@ use super::hooks::{Moment, Subject};
 use super::ids::IdPlan;
 use super::labels::Attribute;
 use super::limits::Limit;
+use super::terminal::Console;
 use crate::error::{Error, ErrorCode};
 use crate::network;
 use crate::rootfs::host::{HostPlan, PART_LAYER};
@@ -47,7 +48,7 @@ pub(super) enum Step {
     Mount(MountPlan),
     Device(DevicePlan),
     DevLinks,
-    OpenTerminal { size: ConsoleSize, bind_console: bool },
+    OpenTerminal { size: ConsoleSize, console: Console },
     AwaitHooks,
     Hooks { moment: Moment, hooks: Vec<Hook>, subject: Rc<Subject> },
     Mask(CString),

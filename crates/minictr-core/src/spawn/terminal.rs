@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, makedev};
+use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::rootfs::masks::is_device;
 use crate::rootfs::mounts::Fault;
@@ -18,6 +19,17 @@ pub(super) struct Pty {
     pub(super) slave: OwnedFd,
 }
 
+/// What becomes of /dev/console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Console {
+    /// Nothing: the container has been made.
+    None,
+    /// It is the pty, where there is one: /dev is a directory of the host's.
+    Present,
+    /// It is the pty.
+    Made,
+}
+
 /// Makes a pty in the container's devpts and binds it on /dev/console.
 ///
 /// The slave comes from the master by ioctl, never by a path that the rootfs could redirect
@@ -28,10 +40,15 @@ pub(super) struct Pty {
 pub(super) fn open(
     root: BorrowedFd<'_>,
     size: ConsoleSize,
-    bind_console: bool,
+    console: Console,
 ) -> Result<Pty, Fault> {
-    let flags = libc::O_RDWR | libc::O_NOCTTY;
-    let master = paths::open_in_root(root, c"/dev/pts/ptmx", flags, 0)?;
+    // Only the kernel makes entries of a devpts. Another directory's may be any device, and opening
+    // alone does something on some.
+    let pts = paths::open_in_root(root, c"/dev/pts", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    if !is_devpts(pts.as_fd())? {
+        return Err(Errno::ENODEV.into());
+    }
+    let master = paths::open_entry(pts.as_fd(), c"ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
     if !is_device(master.as_fd(), SFlag::S_IFCHR, makedev(5, 2))? {
         return Err(Errno::ENODEV.into());
     }
@@ -40,12 +57,25 @@ pub(super) fn open(
     if size.width > 0 && size.height > 0 {
         terminal::set_size(master.as_fd(), size.height, size.width)?;
     }
-    if bind_console {
+    let target = match console {
+        Console::None => None,
+        Console::Made => Some(paths::ensure_file(root, c"/dev/console", 0o600)?),
+        Console::Present => match paths::open_in_root(root, c"/dev/console", libc::O_PATH, 0) {
+            Ok(found) => Some(found),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => return Err(errno.into()),
+        },
+    };
+    if let Some(target) = target {
         let tree = mount::open_tree_at(slave.as_fd(), OPEN_TREE_CLONE)?;
-        let target = paths::ensure_file(root, c"/dev/console", 0o600)?;
         mount::move_mount(tree.as_fd(), target.as_fd())?;
     }
     Ok(Pty { master, slave })
+}
+
+fn is_devpts(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // `statfs(2)`; the type of the number differs between C libraries.
+    Ok(fstatfs(fd)?.filesystem_type() == FsType(0x1cd1))
 }
 
 /// Makes the pty this session's terminal and standard input, output and error.

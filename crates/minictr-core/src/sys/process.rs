@@ -170,12 +170,23 @@ pub fn set_name(name: &CStr) -> Result<(), Errno> {
 ///
 /// Only for a process that is about to exec or exit: it closes descriptors that Rust values own.
 pub fn close_from(first: RawFd) {
-    close_range(first, false);
+    close_between(first, RawFd::MAX, false);
 }
 
-/// Marks every descriptor from `first` on close-on-exec. `close_range(2)`, `CLOSE_RANGE_CLOEXEC`.
-pub fn cloexec_from(first: RawFd) {
-    close_range(first, true);
+/// Closes every descriptor from `first` on but those of `keep`, which stay close-on-exec.
+///
+/// Only for a process that is about to exec: it closes descriptors that Rust values own.
+pub fn close_all_but<const N: usize>(first: RawFd, mut keep: [RawFd; N]) {
+    keep.sort_unstable();
+    let mut from = first;
+    for kept in keep.into_iter().filter(|kept| *kept >= first) {
+        if from < kept {
+            close_between(from, kept - 1, false);
+        }
+        close_between(kept, kept, true);
+        from = kept + 1;
+    }
+    close_from(from);
 }
 
 /// The highest descriptor that may have been inherited, where [`remember_descriptors`] looked.
@@ -199,14 +210,14 @@ pub fn remember_descriptors() -> Result<(), Errno> {
     Ok(())
 }
 
-fn close_range(first: RawFd, mark_only: bool) {
+fn close_between(first: RawFd, last: RawFd, mark_only: bool) {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     let flags = if mark_only { CLOSE_RANGE_CLOEXEC } else { 0 };
     if has(Interface::CloseRange) {
         // SAFETY: no pointers are passed. Closing descriptors that values own would be a use after
         // close, which is why the callers' documentation limits `close_from` to processes about to
         // end.
-        let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
         if result == 0 {
             return;
         }
@@ -215,7 +226,7 @@ fn close_range(first: RawFd, mark_only: bool) {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(RawFd::MAX as u64, |(soft, _)| soft);
         HIGHEST.store(RawFd::try_from(limit).unwrap_or(RawFd::MAX), Ordering::Relaxed);
     }
-    for fd in first..=HIGHEST.load(Ordering::Relaxed).saturating_add(CHILDS_OWN) {
+    for fd in first..=last.min(HIGHEST.load(Ordering::Relaxed).saturating_add(CHILDS_OWN)) {
         // SAFETY: as above; EBADF for a number that isn't open.
         unsafe {
             if mark_only {

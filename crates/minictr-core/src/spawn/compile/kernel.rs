@@ -50,18 +50,6 @@ pub(super) fn configure_kernel(
     if is_new(linux, NamespaceKind::Network) {
         builder.push(Step::LoopbackUp, ErrorCode::Namespace, "set up", "loopback device `lo`");
     }
-    if is_new(linux, NamespaceKind::Time) {
-        let offsets = linux
-            .time_offsets
-            .iter()
-            .map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
-        builder.push(
-            Step::TimeOffsets(offsets.collect()),
-            ErrorCode::Namespace,
-            "make",
-            "time namespace",
-        );
-    }
     if let Some(policy) = &linux.memory_policy {
         builder.push(
             Step::MemoryPolicy(placement::memory_policy(policy)?),

@@ -9,6 +9,7 @@ use crate::spawn::placement;
 use crate::spawn::plan::Step;
 use crate::spawn::request::LaunchRequest;
 use crate::spawn::runtime::Joined;
+use crate::spawn::terminal::Console;
 use crate::spec::{Linux, NamespaceKind, Process, Spec};
 
 /// Identity: the parent's, with all capabilities in the new user namespace.
@@ -80,6 +81,20 @@ pub(super) fn enter_namespaces(
         }
         IdPlan::Host => {}
     }
+    // While /proc is the host's: in the container's root its name could lead anywhere
+    // (CVE-2025-52881).
+    if is_new(linux, NamespaceKind::Time) {
+        let offsets = linux
+            .time_offsets
+            .iter()
+            .map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+        builder.push(
+            Step::TimeOffsets(offsets.collect()),
+            ErrorCode::Namespace,
+            "make",
+            "time namespace",
+        );
+    }
     Ok(())
 }
 
@@ -144,7 +159,7 @@ pub(super) fn join_container(
     builder.push(Step::UseRoot, ErrorCode::RootfsUnusable, "open root of", object.clone());
     if process.terminal.unwrap_or(false) {
         let size = process.console_size.unwrap_or_default();
-        let step = Step::OpenTerminal { size, bind_console: false };
+        let step = Step::OpenTerminal { size, console: Console::None };
         builder.push(step, ErrorCode::Device, "open terminal of", object);
     }
     Ok(())

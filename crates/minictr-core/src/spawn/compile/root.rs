@@ -12,6 +12,7 @@ use crate::rootfs::root::RootPlan;
 use crate::spawn::hooks::Moment;
 use crate::spawn::plan::{Object, Shift, Source, Step};
 use crate::spawn::request::{IdMappingSource, LaunchRequest, MountPoints};
+use crate::spawn::terminal::Console;
 use crate::spawn::{files, host};
 use crate::spec::{Linux, Process, Spec};
 
@@ -48,12 +49,15 @@ pub(super) fn build_root(
     for (step, object) in mounts {
         builder.push(step, ErrorCode::Mount, "mount", object);
     }
-    files::compile_devices(builder, linux)?;
-    builder.push(Step::DevLinks, ErrorCode::Device, "make", "links of `/dev`");
+    let dev_is_hosts = files::dev_is_hosts(spec);
+    if !dev_is_hosts {
+        files::compile_devices(builder, linux)?;
+        builder.push(Step::DevLinks, ErrorCode::Device, "make", "links of `/dev`");
+    }
     if process.terminal.unwrap_or(false) {
         let step = Step::OpenTerminal {
             size: process.console_size.unwrap_or_default(),
-            bind_console: true,
+            console: if dev_is_hosts { Console::Present } else { Console::Made },
         };
         builder.push(step, ErrorCode::Device, "open terminal of", "the container");
     }
