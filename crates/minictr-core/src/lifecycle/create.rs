@@ -18,7 +18,7 @@ use crate::resctrl::{self, Groups};
 use crate::spawn::gate::{self, Gate};
 use crate::spawn::hooks::{self, Moment, Subject};
 use crate::spawn::{CgroupRequest, LaunchRequest, Listener, RuntimeOptions, Supervisor};
-use crate::spec::{self, NamespaceKind, Seccomp, Spec};
+use crate::spec::{self, Hooks, NamespaceKind, Seccomp, Spec};
 use crate::state::record::{Record, Status, now};
 use crate::state::store::{Entry, Locked};
 use crate::sys::process::pidfd_send_signal;
@@ -120,7 +120,7 @@ impl Runtime {
         let rdt = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
         let groups = rdt.map(|rdt| resctrl::plan(rdt, &creation.id)).transpose()?;
         record.resctrl = groups.as_ref().map(Groups::directories).unwrap_or_default();
-        let subject = subject(&record)?;
+        let subject = subject(&record, spec.hooks.as_ref())?;
         let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
         let listener = listener(seccomp, annotations.seccomp_receiver, &bundle, &subject, None);
         let locked = self.store.create(&creation.id)?;
@@ -225,9 +225,13 @@ impl Runtime {
     }
 }
 
-/// What hooks are told of a container, and where their output goes.
-pub(super) fn subject(record: &Record) -> Result<Subject> {
-    let annotations = Annotations::of(&record.annotations)?;
+/// What hooks are told of a container, and where their output goes: without hooks nowhere, as some
+/// engines pass on annotations of an image, whose author is no reason to make a file.
+pub(super) fn subject(record: &Record, hooks: Option<&Hooks>) -> Result<Subject> {
+    let runs_any =
+        hooks.is_some_and(|hooks| Moment::ALL.iter().any(|moment| !moment.of(hooks).is_empty()));
+    let annotations =
+        if runs_any { Annotations::of(&record.annotations)? } else { Annotations::default() };
     let file = |path: Option<PathBuf>| match path {
         None => Ok(None),
         Some(path) => OpenOptions::new()
@@ -276,8 +280,8 @@ pub(super) fn poststart(config: &Spec, record: &Record) -> Result<()> {
     let Some(hooks) = &config.hooks else { return Ok(()) };
     let pid = record.process.as_ref().map(|process| process.pid);
     let moment = Moment::Poststart;
-    let run =
-        subject(record).and_then(|subject| hooks::run(moment, moment.of(hooks), &subject, pid));
+    let run = subject(record, Some(hooks))
+        .and_then(|subject| hooks::run(moment, moment.of(hooks), &subject, pid));
     if run.is_err()
         && let Some(process) = record.process.as_ref().and_then(|process| process.find())
     {

@@ -103,7 +103,7 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
     match config.and_then(|config| config.hooks) {
         Some(hooks) => {
             let moment = Moment::Poststop;
-            hooks::run(moment, moment.of(&hooks), &subject(record)?, None)
+            hooks::run(moment, moment.of(&hooks), &subject(record, Some(&hooks))?, None)
         }
         None => Ok(()),
     }

@@ -115,7 +115,7 @@ impl Runtime {
             linux.seccomp.as_ref(),
             annotations.seccomp_receiver,
             Path::new(&record.bundle),
-            &subject(&record)?,
+            &subject(&record, None)?,
             Some(pid),
         );
         let Descriptors { fds, stdio, preserve_fds } =
