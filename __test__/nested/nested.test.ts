@@ -254,7 +254,7 @@ const FORBIDDEN: ReadonlyArray<readonly [claim: string, trial: string[]]> = [
   ['use sysrq', ['write', '/proc/sysrq-trigger']],
   ['set how the machine dumps cores', ['write', '/proc/sys/kernel/core_pattern']],
   ['set a parameter of the kernel', ['write', '/proc/sys/vm/overcommit_memory']],
-  ['switch user namespaces off for the machine', ['write', '/proc/sys/kernel/modprobe']],
+  ['say what the machine loads modules with', ['write', '/proc/sys/kernel/modprobe']],
   ['write to sysfs', ['write', '/sys/kernel/mm/transparent_hugepage/enabled']],
   ['read the timers of the machine', ['read', '/proc/timer_list']],
   ['make a device', ['mknod', '/tmp/disk', 'b', '254', '0']],

@@ -87,13 +87,14 @@ const character = (major: number, minor: number): DeviceRule => ({
 
 /**
  * Without a user namespace: any device may be made, for the sake of archives that hold some; but
- * those of /dev alone may be opened.
+ * those of /dev alone may be opened. The console (5:1) isn't among them: it is the machine's, and
+ * /dev/console of a container is a pty. OCI configs get the same, `lifecycle/devices.rs` of the core.
  */
 export const DEVICE_RULES: readonly DeviceRule[] = [
   { ...character(-1, -1), access: 'm' },
   { ...character(-1, -1), type: 'b', access: 'm' },
   ...[3, 5, 7, 8, 9].map((minor) => character(1, minor)),
-  ...[0, 1, 2].map((minor) => character(5, minor)),
+  ...[0, 2].map((minor) => character(5, minor)),
   character(136, -1),
 ];
 
