@@ -164,7 +164,13 @@ static void hunt(int argc, char **argv)
 				int fd = open(path, TARGETS[i].flags | O_NONBLOCK | O_CLOEXEC);
 				if (fd < 0) continue;
 				close(fd);
-				snprintf(found, sizeof found, "%s:%s;", comm, TARGETS[i].file);
+				/* its name comes later than its memory when it becomes another program: the image says */
+				char image[300];
+				snprintf(path, sizeof path, "/proc/%d/exe", pid);
+				ssize_t length = readlink(path, image, sizeof image - 1);
+				image[length < 0 ? 0 : length] = 0;
+				const char *base = strrchr(image, '/');
+				snprintf(found, sizeof found, "%.64s:%s;", base ? base + 1 : comm, TARGETS[i].file);
 				if (!strstr(opened, found) && strlen(opened) + strlen(found) < sizeof opened) strcat(opened, found);
 			}
 		}
@@ -173,6 +179,47 @@ static void hunt(int argc, char **argv)
 	} while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < number(argv[0]));
 	printf("{\"seen\":%ld,\"opened\":", seen);
 	json_string(opened);
+	puts("}");
+}
+
+/* CVE-2019-5736 from a running container: holds the image of every process that isn't ours, as a
+ * path alone, and tries for MS milliseconds to open each for writing, while it runs and after. Prints
+ * how many were held and the distinct answers; `ok` means that one could be written. */
+static void hold_images(int argc, char **argv)
+{
+	(void)argc;
+	static char answers[1024];
+	static int held[512];
+	struct stat own, other;
+	int count = 0;
+	long until_ms = number(argv[0]);
+	stat("/proc/self/exe", &own);
+	say("ready");
+	for (long ms = 0; ms < until_ms; ms++) {
+		DIR *proc = opendir("/proc");
+		for (struct dirent *entry; proc && (entry = readdir(proc));) {
+			char path[300];
+			if (atoi(entry->d_name) <= 0) continue;
+			snprintf(path, sizeof path, "/proc/%d/exe", atoi(entry->d_name));
+			int fd = open(path, O_PATH | O_CLOEXEC);
+			if (fd < 0) continue;
+			fstat(fd, &other);
+			if (count == 512 || (other.st_ino == own.st_ino && other.st_dev == own.st_dev)) close(fd);
+			else held[count++] = fd;
+		}
+		if (proc) closedir(proc);
+		for (int i = 0; i < count; i++) {
+			char link[64], answer[64];
+			snprintf(link, sizeof link, "/proc/self/fd/%d", held[i]);
+			int fd = open(link, O_WRONLY | O_CLOEXEC);
+			snprintf(answer, sizeof answer, "%s;", fd >= 0 ? "ok" : errno_name(errno));
+			if (fd >= 0) close(fd);
+			if (!strstr(answers, answer) && strlen(answers) + strlen(answer) < sizeof answers) strcat(answers, answer);
+		}
+		sleep_ms(1);
+	}
+	printf("{\"held\":%d,\"answers\":", count);
+	json_string(answers);
 	puts("}");
 }
 
@@ -283,6 +330,7 @@ const struct trial PROCESS_TRIALS[] = {
 	{ "say-to", "SOCKET TEXT", say_to, 2 },
 	{ "self", "[MS]", show_self, 0 },
 	{ "hunt", "MS", hunt, 1 },
+	{ "hold-images", "MS", hold_images, 1 },
 	{ "setuid", "UID", try_setuid, 1 },
 	{ "setgroups", "[GID...]", try_setgroups, 0 },
 	{ "kill", "PID SIGNAL", try_kill, 2 },

@@ -93,6 +93,12 @@ impl Engine {
         self
     }
 
+    /// Another executable of the same runtime.
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
     pub fn bundle(&self) -> PathBuf {
         self.path.join("bundle")
     }
