@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::stat::{SFlag, makedev};
 
 use super::gate::{self, Gate};
 use super::plan::{Plan, Step};
@@ -369,7 +370,10 @@ impl<'a> Walk<'a> {
                     process::install_fd(*from, *to)?;
                 }
             }
-            Step::CloseFrom(first) => self.close_from(*first),
+            Step::CloseFrom(first) => {
+                self.close_from(*first);
+                (0..3).try_for_each(own_null)?;
+            }
             Step::Limit(limit) => {
                 nix::sys::resource::setrlimit(limit.resource, limit.soft, limit.hard)?;
             }
@@ -412,6 +416,30 @@ fn write_all(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
 fn write_file(path: &std::ffi::CStr, bytes: &[u8]) -> Result<(), Errno> {
     let file = crate::rootfs::paths::open_path(path, libc::O_WRONLY)?;
     nix::unistd::write(&file, bytes).map(drop)
+}
+
+/// Puts the container's own `/dev/null` in the place of the host's, where a standard stream is that:
+/// its mount is the host's, so no checkpoint of the container could name it. Where the container has
+/// no such device, the host's stays.
+fn own_null(stream: RawFd) -> Result<(), Errno> {
+    let is_null =
+        |fd: BorrowedFd<'_>| masks::is_device(fd, SFlag::S_IFCHR, makedev(1, 3)).unwrap_or(false);
+    // SAFETY: 0, 1 and 2 are the program's, and nothing closes them before the borrow ends; where a
+    // caller has given none, looking at the number fails with EBADF.
+    let given = unsafe { BorrowedFd::borrow_raw(stream) };
+    if !is_null(given) {
+        return Ok(());
+    }
+    // What is there is the image's: looked at before it is opened, since opening could wait or do more.
+    let path = c"/dev/null";
+    let is_there = paths::open_path(path, libc::O_PATH | libc::O_NOFOLLOW);
+    if !is_there.is_ok_and(|found| is_null(found.as_fd())) {
+        return Ok(());
+    }
+    match paths::open_path(path, libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW) {
+        Ok(own) if is_null(own.as_fd()) => process::install_fd(own.as_raw_fd(), stream),
+        _ => Ok(()),
+    }
 }
 
 fn setdomainname(name: &[u8]) -> Result<(), Errno> {
