@@ -43,6 +43,10 @@ const PACKAGES = {
   buildah: '/usr/bin/buildah',
   containerd: '/usr/bin/containerd',
   'docker.io': '/usr/sbin/dockerd',
+  criu: '/usr/sbin/criu',
+  // What CRIU runs to save and restore a container's network.
+  iptables: '/usr/sbin/iptables-save',
+  iproute2: '/usr/sbin/ip',
   // Any Go will do, wherever it is.
   ...(output('go', ['version']) === undefined && { 'golang-go': '/usr/bin/go' }),
 };
@@ -60,6 +64,7 @@ const GUEST = {
     'minictr-core tests/limits.rs': '',
     'minictr-core tests/run.rs': '',
     'minictr-oci tests/labels.rs': '',
+    'minictr-oci tests/checkpoint.rs': '',
   },
   node: ['container/cgroup-v2', 'container/result', 'denial/limits'],
   withoutDelegation: ['container/cgroup-v2'],
@@ -71,6 +76,7 @@ const GUEST = {
     'user-namespaces',
     'busybox',
     'apparmor',
+    'criu',
   ],
 };
 

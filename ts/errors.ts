@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'ABORTED'
   | 'SPAWNER_DIED'
   | 'HOOK_FAILED'
+  | 'CHECKPOINT'
   | 'SPAWNER_UNAVAILABLE'
   | 'KERNEL_UNSUPPORTED'
   | 'ALREADY_EXISTS'

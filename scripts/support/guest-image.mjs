@@ -24,7 +24,10 @@ import { wantPackages } from './prerequisites.mjs';
 /** Debian's own kernel for virtual machines: small, and every virtio driver is there. */
 const KERNEL = 'linux-image-cloud-amd64';
 
-/** What the guest needs before it has the host's files, in the order of their loading. */
+/**
+ * What the guest needs before it has the host's files, and what CRIU asks the kernel for, which has
+ * no way to load it then; in the order of their loading.
+ */
 const MODULES = [
   'virtio_ring',
   'virtio',
@@ -35,6 +38,20 @@ const MODULES = [
   'virtiofs',
   'overlay',
   'loop',
+  'inet_diag',
+  'tcp_diag',
+  'udp_diag',
+  'raw_diag',
+  'unix_diag',
+  'af_packet_diag',
+  'netlink_diag',
+  'libcrc32c',
+  'nfnetlink',
+  'nf_tables',
+  'nf_defrag_ipv4',
+  'nf_defrag_ipv6',
+  'nf_conntrack',
+  'nf_conntrack_netlink',
 ];
 
 const BUSYBOX = '/bin/busybox';

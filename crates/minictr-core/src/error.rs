@@ -64,6 +64,8 @@ pub enum ErrorCode {
     SpawnerUnavailable,
     /// A program of the spec's `hooks` failed.
     HookFailed,
+    /// CRIU couldn't checkpoint or restore a container.
+    Checkpoint,
     /// The kernel lacks an interface that this needs, or hides it.
     KernelUnsupported,
     /// A name or id is already taken.

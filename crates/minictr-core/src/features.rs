@@ -128,7 +128,7 @@ pub fn features() -> Features {
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
         },
         annotations: BTreeMap::from([
-            ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
+            ("org.opencontainers.runc.checkpoint.enabled", "true".to_owned()),
             ("dev.minictr.version", crate::version()),
         ]),
         potentially_unsafe_config_annotations: lifecycle::POTENTIALLY_UNSAFE,

@@ -32,6 +32,7 @@ enum Verb {
     Spawner,
     #[command(hide = true)]
     Foreground(commands::foreground::Arguments),
+    Checkpoint(commands::checkpoint::Arguments),
     Create(commands::create::Arguments),
     Delete(commands::delete::Arguments),
     Events(commands::events::Arguments),
@@ -43,6 +44,7 @@ enum Verb {
     /// Let all processes of a container stand still.
     Pause(commands::pause::Arguments),
     Ps(commands::ps::Arguments),
+    Restore(commands::restore::Arguments),
     /// Let a paused container go on.
     Resume(commands::pause::Arguments),
     Run(commands::run::Arguments),
@@ -67,7 +69,8 @@ pub(crate) fn main() -> ExitCode {
     let global = arguments.global;
     let helper = matches!(arguments.verb, Some(Verb::Spawner | Verb::Foreground(_)));
     // An exit status that means what a program's does, only where a program's own is passed on.
-    let runs = helper || matches!(arguments.verb, Some(Verb::Run(_) | Verb::Exec(_)));
+    let runs =
+        helper || matches!(arguments.verb, Some(Verb::Run(_) | Verb::Exec(_) | Verb::Restore(_)));
     let result = match arguments.verb {
         None if arguments.version => commands::version(&name),
         None => Err(Error::invalid("find", "a command in the arguments")
@@ -89,6 +92,7 @@ fn run(verb: Verb, global: &Global) -> Result<u8> {
     match verb {
         Verb::Spawner => commands::spawner::run(),
         Verb::Foreground(arguments) => commands::foreground::run(&arguments),
+        Verb::Checkpoint(arguments) => commands::checkpoint::run(global, arguments),
         Verb::Create(arguments) => commands::create::run(global, arguments),
         Verb::Delete(arguments) => commands::delete::run(global, &arguments),
         Verb::Events(arguments) => commands::events::run(global, &arguments),
@@ -97,6 +101,7 @@ fn run(verb: Verb, global: &Global) -> Result<u8> {
         Verb::Kill(arguments) => commands::kill::run(global, &arguments),
         Verb::List(arguments) => commands::list::run(global, &arguments),
         Verb::Pause(arguments) => commands::pause::run(global, &arguments),
+        Verb::Restore(arguments) => commands::restore::run(global, arguments),
         Verb::Resume(arguments) => commands::pause::resume(global, &arguments),
         Verb::Ps(arguments) => commands::ps::run(global, &arguments),
         Verb::Run(arguments) => commands::run::run(global, arguments),

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
-use minictr_core::lifecycle::{Notify, Prepared, Runtime};
+use minictr_core::lifecycle::{Notify, Prepared, Restored, Runtime};
 use minictr_core::spawn::{Event, Exit, LaunchRequest, Supervisor};
 use minictr_core::sys::{self, process};
 use nix::sys::signal::{SigSet, Signal};
@@ -32,8 +32,9 @@ pub(crate) struct Foreground {
 const LAUNCH: u64 = 1;
 const SIGNALS: u32 = 1;
 const READINESS: u32 = 0;
+const PROCESS: u32 = 2;
 /// Tokens from here on are the terminal relay's.
-const RELAY: u32 = 2;
+const RELAY: u32 = 3;
 /// The token of the container's terminal.
 pub(crate) const MASTER_TOKEN: u32 = RELAY + 1;
 
@@ -102,11 +103,7 @@ fn watch(
     mut started: impl FnMut(i32, &[OwnedFd]) -> Result<()>,
 ) -> Result<Exit> {
     supervisor.allow_blocking();
-    let mut mask: SigSet = FORWARDED.iter().copied().collect();
-    mask.add(Signal::SIGWINCH);
-    mask.thread_block().context(ErrorCode::Internal, "block", "signals")?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .context(ErrorCode::ResourceExhausted, "make", "signal descriptor")?;
+    let signals = signals()?;
     supervisor.watch(signals.as_fd(), SIGNALS)?;
     if let (Some(process), Some(relay)) = (&mut request.spec.process, &relay)
         && process.console_size.is_none()
@@ -122,7 +119,10 @@ fn watch(
     loop {
         for token in supervisor.wait(&mut events)? {
             match token {
-                SIGNALS => forward(supervisor, &signals, relay.as_ref()),
+                SIGNALS => forward(&signals, relay.as_ref(), |signal| {
+                    // It has ended meanwhile: its event is next.
+                    let _ = supervisor.kill(LAUNCH, signal, false);
+                }),
                 READINESS => {
                     if let Some(ready) = notify.take_if(|notify| notify.is_ready()) {
                         supervisor.unwatch(ready.fd());
@@ -160,7 +160,19 @@ fn watch(
     }
 }
 
-fn forward(supervisor: &mut Supervisor, signals: &SignalFd, relay: Option<&Relay>) {
+/// From here on signals are read, not suffered.
+fn signals() -> Result<SignalFd> {
+    let mut mask: SigSet = FORWARDED.iter().copied().collect();
+    mask.add(Signal::SIGWINCH);
+    mask.thread_block().context(ErrorCode::Internal, "block", "signals")?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context(
+        ErrorCode::ResourceExhausted,
+        "make",
+        "signal descriptor",
+    )
+}
+
+fn forward(signals: &SignalFd, relay: Option<&Relay>, mut kill: impl FnMut(i32)) {
     while let Ok(Some(info)) = signals.read_signal() {
         let signal = info.ssi_signo as i32;
         if signal == Signal::SIGWINCH as i32 {
@@ -169,8 +181,44 @@ fn forward(supervisor: &mut Supervisor, signals: &SignalFd, relay: Option<&Relay
             }
             continue;
         }
-        // It has ended meanwhile: its event is next.
-        let _ = supervisor.kill(LAUNCH, signal, false);
+        kill(signal);
+    }
+}
+
+/// Watches a container that runs again to its end, and returns the exit status, as [`run`] does. Its
+/// terminal is relayed where `relays` says so.
+pub(crate) fn run_restored(restored: Restored, relays: bool) -> Result<u8> {
+    let Restored { process, terminal } = restored;
+    let mut supervisor = Supervisor::with_ledger(Box::new(()))?;
+    let signals = signals()?;
+    supervisor.watch(signals.as_fd(), SIGNALS)?;
+    supervisor.watch(process.as_fd(), PROCESS)?;
+    let mut relay = None;
+    if let Some(master) = terminal.filter(|_| relays) {
+        relay.insert(Relay::new(true)).connect(&mut supervisor, master, RELAY)?;
+    }
+    loop {
+        for token in supervisor.wait(&mut Vec::new())? {
+            match (token, &mut relay) {
+                (SIGNALS, relay) => forward(&signals, relay.as_ref(), |signal| {
+                    // ESRCH: it has just ended.
+                    let _ = process::pidfd_send_signal(process.as_fd(), signal);
+                }),
+                (PROCESS, relay) => {
+                    if let Some(relay) = relay {
+                        relay.drain();
+                    }
+                    let ended = process::reap_blocking(process.as_fd()).context(
+                        ErrorCode::Internal,
+                        "wait for",
+                        "the container",
+                    )?;
+                    return Ok(exit_status(ended.code, ended.signal));
+                }
+                (token, Some(relay)) => relay.ready(&mut supervisor, token - RELAY)?,
+                (_, None) => {}
+            }
+        }
     }
 }
 
@@ -193,7 +241,11 @@ fn status(exit: &Exit, timeout_ms: Option<u64>, cpu_time_ms: Option<u64>) -> u8 
         .hint("give it more with `--memory`");
         render::error(&error);
     }
-    match (exit.code, exit.signal) {
+    exit_status(exit.code, exit.signal)
+}
+
+fn exit_status(code: Option<i32>, signal: Option<i32>) -> u8 {
+    match (code, signal) {
         (Some(code), _) => code as u8,
         (None, Some(signal)) => (128 + signal) as u8,
         (None, None) => 125,

@@ -352,9 +352,6 @@ fn a_pid_that_means_another_process_now_is_left_alone() {
 fn options_that_cannot_be_honoured_are_refused() {
     let Some(engine) = Engine::new() else { return };
     engine.call(&["--systemd-cgroup", "create", "c1"]).failed_with("systemd");
-    engine
-        .call(&["restore", "--lsm-mount-context"])
-        .failed_with("unrecognized subcommand 'restore'");
     engine.call(&["create", "--bundle"]).failed_with("flag needs an argument: --bundle");
     engine.call(&["create", "--console-socket", "/nonexistent", "c1"]).failed_with("no terminal");
     assert!(!engine.root().join("c1").exists());

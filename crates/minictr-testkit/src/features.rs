@@ -33,6 +33,8 @@ pub enum Feature {
     Busybox,
     /// A kernel that runs AppArmor, and the program that loads profiles.
     AppArmor,
+    /// CRIU, on a kernel that it works on.
+    Criu,
     /// libseccomp's header, and a C compiler to use it.
     Libseccomp,
 }
@@ -53,6 +55,7 @@ impl Feature {
             Self::ResourceCapability => "cap-sys-resource",
             Self::Busybox => "busybox",
             Self::AppArmor => "apparmor",
+            Self::Criu => "criu",
             Self::Libseccomp => "libseccomp",
         }
     }
@@ -76,6 +79,7 @@ impl Feature {
                 Path::new("/sys/kernel/security/apparmor/.replace").exists()
                     && succeeds("apparmor_parser", &["--version"])
             }
+            Self::Criu => succeeds("criu", &["check"]),
             Self::Libseccomp => {
                 Path::new("/usr/include/seccomp.h").exists() && succeeds("cc", &["--version"])
             }

@@ -3,6 +3,8 @@
 //! v2's freezer comes first, where the machine has both: a process that it holds can be killed. A
 //! container gets its place in a freezer with its first pause.
 
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -95,6 +97,14 @@ impl Cgroup {
                 let _ = v1::freezer::thaw(member.fd());
             }
         }
+    }
+
+    /// The directory by whose files everything in it can be paused, for a program that does so itself;
+    /// `None` where it has none yet.
+    #[must_use]
+    pub fn freezer_directory(&self) -> Option<PathBuf> {
+        let directory = self.members[self.freezer()?].fd();
+        std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()
     }
 
     fn freezer(&self) -> Option<usize> {

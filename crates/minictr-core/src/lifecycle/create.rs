@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,22 +101,16 @@ impl Runtime {
                 process.env.push(format!("LISTEN_FDNAMES={names}"));
             }
         }
+        let streams = stream_names(&spec, &creation.stdio);
         let Descriptors { fds, stdio, preserve_fds } =
             Descriptors::of(creation.stdio, creation.preserved);
 
-        if let Some(linux) = &mut spec.linux
-            && linux.cgroups_path.as_ref().is_none_or(String::is_empty)
-        {
-            linux.cgroups_path = Some(self.cgroup_name(&creation.id));
-        }
-        if let Some(resources) = spec.linux.as_mut().and_then(|linux| linux.resources.as_mut()) {
-            allow_default(resources);
-        }
+        self.complete(&creation.id, &mut spec);
         let annotations = Annotations::of(&spec.annotations)?;
         let mut hand_over = creation.hand_over;
         hand_over.pidfd_socket = hand_over.pidfd_socket.or(annotations.pidfd_receiver);
         let poststart = (!outlives && spec.hooks.is_some()).then(|| spec.clone());
-        let mut record = record(&creation.id, &bundle, &spec);
+        let mut record = record(&creation.id, &bundle, &spec, streams);
         let rdt = spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
         let groups = rdt.map(|rdt| resctrl::plan(rdt, &creation.id)).transpose()?;
         record.resctrl = groups.as_ref().map(Groups::directories).unwrap_or_default();
@@ -179,6 +173,17 @@ impl Runtime {
             notify,
             owner: Owner { maker: Some(maker), hand_over, poststart },
         })
+    }
+
+    /// What a config gets that doesn't say it.
+    pub(super) fn complete(&self, id: &str, spec: &mut Spec) {
+        let Some(linux) = &mut spec.linux else { return };
+        if linux.cgroups_path.as_ref().is_none_or(String::is_empty) {
+            linux.cgroups_path = Some(self.cgroup_name(id));
+        }
+        if let Some(resources) = &mut linux.resources {
+            allow_default(resources);
+        }
     }
 
     /// The cgroup of a container whose config names none: another runtime root may have a container
@@ -303,7 +308,7 @@ fn write_first(
     if outlives { Gate::make(locked.entry.directory()).map(Some) } else { Ok(None) }
 }
 
-fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
+pub(super) fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
     let path = bundle.join("config.json");
     let json = std::fs::read(&path)
         .context(ErrorCode::Io, "read", format!("`{}`", path.display()))
@@ -320,7 +325,21 @@ pub(super) fn config_of(entry: &Entry) -> Result<Spec> {
     spec::parse_extensible(&entry.config()?)
 }
 
-fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
+/// What the standard streams are, for a checkpoint that is restored with others; nothing for a
+/// terminal, which is the container's own.
+pub(super) fn stream_names(spec: &Spec, streams: &[Option<OwnedFd>; 3]) -> Vec<String> {
+    if spec.process.as_ref().and_then(|process| process.terminal) == Some(true) {
+        return Vec::new();
+    }
+    let name = |stream: &Option<OwnedFd>| {
+        let fd = stream.as_ref()?.as_raw_fd();
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
+        Some(link.to_string_lossy().into_owned())
+    };
+    streams.iter().map(|stream| name(stream).unwrap_or_else(|| "/dev/null".to_owned())).collect()
+}
+
+pub(super) fn record(id: &str, bundle: &Path, spec: &Spec, streams: Vec<String>) -> Record {
     let rootfs = spec.root.as_ref().map_or_else(PathBuf::new, |root| bundle.join(&root.path));
     let namespaces = spec.linux.as_ref().map(|linux| linux.namespaces.as_slice());
     Record {
@@ -335,6 +354,7 @@ fn record(id: &str, bundle: &Path, spec: &Spec) -> Record {
         resctrl: Vec::new(),
         process: None,
         made: false,
+        streams,
         own_pid_namespace: namespaces
             .unwrap_or_default()
             .iter()

@@ -86,17 +86,7 @@ impl Runtime {
 
 /// Ends all that a container has, and frees its id.
 pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
-    if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
-        // ESRCH: it has just ended.
-        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        let_die(record);
-        // What doesn't end now keeps its cgroup, whose removal says so.
-        let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
-    }
-    if !record.cgroups.is_empty() {
-        cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
-    }
-    resctrl::remove(&record.resctrl)?;
+    end_processes(record)?;
     // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
     let config = config_of(&locked.entry).ok();
     locked.remove()?;
@@ -107,6 +97,21 @@ pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Ends its processes, and removes the cgroups and groups of `resctrl` that they were in.
+pub(super) fn end_processes(record: &Record) -> Result<()> {
+    if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
+        // ESRCH: it has just ended.
+        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        let_die(record);
+        // What doesn't end now keeps its cgroup, whose removal says so.
+        let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
+    }
+    if !record.cgroups.is_empty() {
+        cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
+    }
+    resctrl::remove(&record.resctrl)
 }
 
 /// A freezer of v1 holds even what has been killed.

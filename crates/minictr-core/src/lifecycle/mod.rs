@@ -9,14 +9,16 @@
 //! | `notify` | telling a service manager that the program is ready |
 //! | `prepared` | what is ready to be launched, and who is told once it runs |
 //! | `end` | signals, deletion |
+//! | `checkpoint`, `restore` | a running container written to files, and one made of them |
 //! | `resources` | pausing, limits, accounts |
 //! | `tolerate` | what is passed over, and said |
 //!
-//! It composes [`crate::spawn`], [`crate::state`] and [`crate::cgroups`]; `minictr-oci` parses and
-//! prints around it. What a call changes is written down before it is made, so that
+//! It composes [`crate::spawn`], [`crate::state`], [`crate::cgroups`] and [`crate::checkpoint`];
+//! `minictr-oci` parses and prints around it. What a call changes is written down before it is made, so that
 //! [`Runtime::delete`] clears what a kill at any moment has left.
 
 mod annotations;
+mod checkpoint;
 mod create;
 mod devices;
 mod end;
@@ -24,6 +26,7 @@ mod exec;
 mod notify;
 mod prepared;
 mod resources;
+mod restore;
 mod tolerate;
 
 use std::collections::BTreeMap;
@@ -43,6 +46,7 @@ pub use create::Creation;
 pub use exec::{Changes, Execution, Target};
 pub use notify::Notify;
 pub use prepared::{HandOver, Owner, Prepared};
+pub use restore::{Restored, Revival};
 
 /// A runtime root, and how its containers are made.
 #[derive(Clone, Debug)]

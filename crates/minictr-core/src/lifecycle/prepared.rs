@@ -238,7 +238,7 @@ impl Descriptors {
 ///
 /// # Errors
 /// `Io`.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let shown = || format!("`{}`", path.display());
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

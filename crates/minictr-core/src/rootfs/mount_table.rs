@@ -6,15 +6,17 @@
 /// One mount that a path reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
-    id: u32,
+    /// Its number, as `statx(2)` gives it.
+    pub id: u32,
     parent: u32,
     /// Major and minor number, as the table has them.
     device: Vec<u8>,
     /// The directory of the filesystem that is mounted.
-    root: Vec<u8>,
+    pub root: Vec<u8>,
     /// Where: an absolute path.
     pub point: Vec<u8>,
-    fs_type: Vec<u8>,
+    /// Its filesystem's type.
+    pub fs_type: Vec<u8>,
     read_only: bool,
 }
 
@@ -111,10 +113,15 @@ pub fn joined(directory: &[u8], rest: &[u8]) -> Vec<u8> {
     }
 }
 
+/// All mounts of a table, those that others cover included, in the order of the table.
+pub fn all(mountinfo: &[u8]) -> impl Iterator<Item = Mounted> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(parse)
+}
+
 /// The mounts that paths reach, in an order in which each comes after those that it lies in.
 #[must_use]
 pub fn visible(mountinfo: &[u8]) -> Vec<Mounted> {
-    let mut all: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(parse).collect();
+    let mut all: Vec<_> = all(mountinfo).collect();
     // On one mount point the last is on top of the others; so it is looked at first.
     all.reverse();
     all.sort_by_key(|mount| mount.point.len());

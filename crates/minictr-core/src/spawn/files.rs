@@ -18,7 +18,7 @@ use crate::rootfs::root::{MountPoint, PointKind};
 use crate::spec::{Device, Linux, Mount, Spec};
 
 /// Devices that every container has, `config-linux.md#default-devices`: name, major, minor.
-const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
+pub(crate) const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
     ("null", 1, 3),
     ("zero", 1, 5),
     ("full", 1, 7),
@@ -31,7 +31,7 @@ const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
 const KERNEL_FILES: [&str; 2] = ["/proc", "/sys"];
 
 /// A destination as it is compared with others: absolute, without doubled or trailing slashes.
-pub(super) fn normal(path: &str) -> Cow<'_, str> {
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     let superfluous = |part: &str| part.is_empty() || part == ".";
     match path.strip_prefix('/') {
         Some(rest) if !rest.split('/').any(superfluous) => path.into(),
@@ -42,13 +42,15 @@ pub(super) fn normal(path: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_below(path: &str, directory: &str) -> bool {
+/// Whether a path is a directory or lies below it; both as [`normal`] gives them.
+pub(crate) fn is_below(path: &str, directory: &str) -> bool {
     directory == "/"
         || path == directory
         || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn is_bind(mount: &Mount) -> bool {
+/// Whether a mount shows something that is there already.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
     let has = |wanted: &str| mount.options.iter().any(|option| option == wanted);
     (mount.kind.as_deref() == Some("bind") || has("bind") || has("rbind")) && !has("remount")
 }

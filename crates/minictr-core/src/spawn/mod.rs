@@ -20,7 +20,7 @@ mod compile;
 mod documented;
 mod event;
 mod exec;
-mod files;
+pub(crate) mod files;
 mod filters;
 pub mod gate;
 mod hints;

@@ -40,6 +40,9 @@ pub struct Record {
     /// Whether it was made to the end: created, or running.
     #[serde(default)]
     pub made: bool,
+    /// What its standard streams were given as: links of `/proc/PID/fd`. Empty for a terminal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<String>,
     /// Whether the end of its first process is the end of all.
     #[serde(default)]
     pub own_pid_namespace: bool,

@@ -371,3 +371,42 @@ pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
         _ => Err(Errno::ESRCH),
     }
 }
+
+/// What a program that is started has to itself.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// In a mount namespace of its own, what is at the first path is also at the second, with all that
+    /// is mounted below it. Later mounts of the caller's namespace still arrive there.
+    pub bind: (std::ffi::CString, std::ffi::CString),
+    /// Neither it nor anything that it starts gains a privilege.
+    pub no_new_privs: bool,
+}
+
+/// Starts a program in surroundings of its own.
+///
+/// # Errors
+/// Those of starting it, of `unshare(2)`, `mount(2)` and `prctl(2)`.
+pub fn spawn_in(
+    command: &mut std::process::Command,
+    surroundings: Surroundings,
+) -> std::io::Result<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+
+    use nix::mount::{MsFlags, mount};
+    let none: Option<&CStr> = None;
+    let enter = move || -> std::io::Result<()> {
+        let (from, to) = (surroundings.bind.0.as_c_str(), surroundings.bind.1.as_c_str());
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)?;
+        mount(Some(from), to, none, MsFlags::MS_REC | MsFlags::MS_BIND, none)?;
+        mount(none, to, none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        if surroundings.no_new_privs {
+            set_no_new_privs()?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes a few system calls on C strings that it owns. It
+    // takes no lock and allocates nothing, an errno becoming an error included; neither may be added.
+    unsafe { command.pre_exec(enter) };
+    command.spawn()
+}

@@ -1,0 +1,219 @@
+//! A container of the images of another.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::Runtime;
+use super::create::{read_config, record, stream_names, subject};
+use super::end::end_processes;
+use super::prepared::{HandOver, write_pid_file};
+use crate::cgroups::{Cgroup, CgroupSpec, Hierarchies};
+use crate::checkpoint::{Events, Restoration, RestoreOptions, restore};
+use crate::error::{Context, Error, ErrorCode, Result};
+use crate::spawn::hooks::{self, Moment};
+use crate::spawn::{CgroupMode, CgroupRequest, LaunchRequest, sockets};
+use crate::spec::{NamespaceKind, Spec};
+use crate::state::record::{ProcessRecord, Record};
+use crate::state::store::Locked;
+use crate::sys::process::pidfd_open;
+
+/// What a container is restored from.
+#[derive(Debug, Default)]
+pub struct Revival {
+    /// Its id.
+    pub id: String,
+    /// The directory with `config.json`, which says what is mounted and joined, and what limits hold.
+    pub bundle: PathBuf,
+    /// It outlives this process.
+    pub detach: bool,
+    /// They take the places of pipes that were its standard streams.
+    pub stdio: [Option<OwnedFd>; 3],
+    /// Who is told that it runs.
+    pub hand_over: HandOver,
+    /// The images, and how CRIU treats them.
+    pub options: RestoreOptions,
+}
+
+/// A container that runs again: a child of this process.
+#[derive(Debug)]
+pub struct Restored {
+    /// A handle of its first process.
+    pub process: OwnedFd,
+    /// The master of its terminal, where nobody else was to get it.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Runtime {
+    /// Makes a container of images that [`Runtime::checkpoint`] has written. It runs at once, or
+    /// stands still where it was paused.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made, those of [`restore`] among them; nothing of it is left then.
+    pub fn restore(&self, revival: Revival) -> Result<Restored> {
+        crate::spawn::validate_id(&revival.id)?;
+        let bundle = revival.bundle.canonicalize().context(
+            ErrorCode::Io,
+            "find bundle",
+            format!("`{}`", revival.bundle.display()),
+        )?;
+        let (config, mut spec) = read_config(&bundle)?;
+        check_terminal(&spec, &revival)?;
+        if spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
+            return Err(Error::invalid(
+                "restore",
+                "a container with `intelRdt`: it has no group yet",
+            ));
+        }
+        self.complete(&revival.id, &mut spec);
+        let streams = stream_names(&spec, &revival.stdio);
+        let record = record(&revival.id, &bundle, &spec, streams);
+        let locked = self.store.create(&revival.id)?;
+        let mut making = Making {
+            locked: &locked,
+            record,
+            spec: &spec,
+            hand_over: &revival.hand_over,
+            terminal: None,
+        };
+        let made = self.revive(&mut making, &config, &bundle, revival.stdio, &revival.options);
+        let Making { record, terminal, .. } = making;
+        match made {
+            Ok(process) => Ok(Restored { process, terminal }),
+            Err(error) => {
+                // The failure that led here is the one to tell; what is left now, a deletion clears.
+                if end_processes(&record).is_ok() {
+                    let _ = locked.remove();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn revive(
+        &self,
+        making: &mut Making<'_>,
+        config: &[u8],
+        bundle: &Path,
+        streams: [Option<OwnedFd>; 3],
+        options: &RestoreOptions,
+    ) -> Result<OwnedFd> {
+        making.locked.write_config(config)?;
+        making.locked.write_record(&making.record)?;
+        let cgroup = self.cgroup_for(making, bundle)?;
+        let place = self.store.root().join(&making.record.id);
+        let place = place.canonicalize().context(
+            ErrorCode::Io,
+            "find state directory",
+            format!("`{}`", place.display()),
+        )?;
+        let (id, rootfs) = (making.record.id.clone(), PathBuf::from(&making.record.rootfs));
+        let container = Restoration {
+            id: &id,
+            config: making.spec,
+            bundle,
+            rootfs: &rootfs,
+            place: &place,
+            cgroup: cgroup.as_ref(),
+        };
+        let restored = restore(&container, options, streams, making).and_then(|pid| {
+            let process =
+                pidfd_open(pid).context(ErrorCode::WrongState, "find", "the container")?;
+            if let Some(path) = &making.hand_over.pid_file {
+                write_pid_file(path, pid)?;
+            }
+            making.record.made = true;
+            making.locked.write_record(&making.record)?;
+            Ok(process)
+        });
+        if restored.is_err()
+            && let Some(cgroup) = &cgroup
+        {
+            // One that was there before isn't written down, and stays.
+            let _ = cgroup.kill_all();
+        }
+        restored
+    }
+
+    /// Makes the cgroup, which is written down before.
+    fn cgroup_for(&self, making: &mut Making<'_>, bundle: &Path) -> Result<Option<Cgroup>> {
+        let linux = making.spec.linux.as_ref();
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
+        let namespaces = linux.map(|linux| linux.namespaces.as_slice()).unwrap_or_default();
+        let host_ids = namespaces.iter().all(|namespace| namespace.kind != NamespaceKind::User);
+        let request = LaunchRequest {
+            id: making.record.id.clone(),
+            spec: making.spec.clone(),
+            bundle: Some(bundle.to_string_lossy().into_owned()),
+            cgroup: CgroupRequest { mode: self.cgroups, ..CgroupRequest::default() },
+            ..LaunchRequest::default()
+        };
+        let spec = CgroupSpec::of(&request, resources, host_ids);
+        if self.cgroups == CgroupMode::None {
+            spec.refuse_limits()?;
+            return Ok(None);
+        }
+        let hierarchies = Hierarchies::detect()?;
+        let mut paths = hierarchies.planned_paths(&spec);
+        paths.retain(|path| !Path::new(path).exists());
+        making.record.cgroups = paths;
+        making.locked.write_record(&making.record)?;
+        let cgroup = hierarchies.create(&spec)?;
+        if spec.lists_devices() && !cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
+            // A container that is made does without the right to make devices then; this one has it.
+            let what = "a container with rules for devices: no cgroup here enforces them";
+            return Err(Error::new(ErrorCode::CgroupUnavailable, "restore", what));
+        }
+        Ok(cgroup)
+    }
+}
+
+/// A container that is being made of images.
+struct Making<'a> {
+    locked: &'a Locked,
+    record: Record,
+    spec: &'a Spec,
+    hand_over: &'a HandOver,
+    terminal: Option<OwnedFd>,
+}
+
+impl Events for Making<'_> {
+    /// The hooks that run outside before the program does. Those that run inside have done so before
+    /// the checkpoint.
+    fn namespaces_made(&mut self, pid: i32) -> Result<()> {
+        let Some(hooks) = &self.spec.hooks else { return Ok(()) };
+        let subject = subject(&self.record, Some(hooks))?;
+        [Moment::Prestart, Moment::CreateRuntime]
+            .into_iter()
+            .try_for_each(|moment| hooks::run(moment, moment.of(hooks), &subject, Some(pid)))
+    }
+
+    fn restored(&mut self, pid: i32) -> Result<()> {
+        let process = pidfd_open(pid).context(ErrorCode::WrongState, "find", "the container")?;
+        self.record.process = ProcessRecord::of(pid, process.as_fd());
+        self.locked.write_record(&self.record)
+    }
+
+    fn terminal(&mut self, master: OwnedFd) -> Result<()> {
+        match &self.hand_over.console_socket {
+            Some(path) => sockets::send(path, b"/dev/ptmx", master.as_fd()),
+            None => {
+                self.terminal = Some(master);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn check_terminal(spec: &Spec, revival: &Revival) -> Result<()> {
+    let terminal = spec.process.as_ref().and_then(|process| process.terminal) == Some(true);
+    match (terminal, revival.hand_over.console_socket.is_some()) {
+        (false, true) => {
+            Err(Error::invalid("use", "`--console-socket`: the container has no terminal"))
+        }
+        (true, false) if revival.detach => Err(Error::invalid(
+            "detach from",
+            "a container with a terminal and no `--console-socket` to send it to",
+        )),
+        _ => Ok(()),
+    }
+}
