@@ -293,10 +293,7 @@ impl<'a> Walk<'a> {
             Step::LoopbackUp => loopback_up()?,
             Step::TimeOffsets(offsets) => {
                 unshare_time()?;
-                // The kernel refuses to be told nothing.
-                if !offsets.is_empty() {
-                    write_file(c"/proc/self/timens_offsets", offsets.as_bytes())?;
-                }
+                root::enter_time_namespace(offsets.as_bytes())?;
             }
             Step::Personality(domain) => security::personality(*domain)?,
             Step::IoPriority { class, priority } => security::ioprio_set(*class, *priority)?,
