@@ -108,8 +108,8 @@ pub fn features() -> Features {
             cgroup: CgroupFeatures {
                 v1: true,
                 v2: true,
-                systemd: false,
-                systemd_user: false,
+                systemd: true,
+                systemd_user: true,
                 rdma: true,
             },
             seccomp: SeccompFeatures {

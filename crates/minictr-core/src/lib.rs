@@ -7,6 +7,7 @@
 pub mod capabilities;
 pub mod cgroups;
 pub mod checkpoint;
+mod dbus;
 pub mod diagnose;
 pub mod error;
 pub mod features;

@@ -1,4 +1,4 @@
-//! Joining namespaces that exist.
+//! Joining namespaces that exist, and which one this process is in.
 
 use std::ffi::CStr;
 
@@ -33,4 +33,17 @@ pub fn join(kind: NamespaceKind, path: &CStr) -> Result<(), Errno> {
     // Nonblocking: a FIFO there must not hold us up.
     let namespace = paths::open_path(path, libc::O_RDONLY | libc::O_NONBLOCK)?;
     setns(&namespace, flag(kind))
+}
+
+/// Whether this process is in the machine's own user namespace, `user_namespaces(7)`.
+#[must_use]
+pub fn is_initial_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Whether this process is root, and not of a container.
+#[must_use]
+pub fn is_machine_root() -> bool {
+    nix::unistd::geteuid().is_root() && is_initial_user_namespace()
 }

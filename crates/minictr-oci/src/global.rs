@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use minictr_core::error::{Error, Result};
+use minictr_core::cgroups::Addresses;
 use minictr_core::lifecycle::Runtime;
 use minictr_core::spawn::CgroupMode;
 use minictr_core::state;
@@ -58,18 +58,24 @@ impl Global {
             CgroupManager::Disabled => CgroupMode::None,
             CgroupManager::Cgroupfs | CgroupManager::Systemd => CgroupMode::Auto,
         };
-        Runtime::new(root, cgroups, render::warning)
-    }
-
-    /// The runtime, for making a container.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a cgroup manager that there isn't.
-    pub(crate) fn making_runtime(&self) -> Result<Runtime> {
+        let runtime = Runtime::new(root, cgroups, render::warning).with_addresses(addresses());
         if self.systemd_cgroup || self.cgroup_manager == CgroupManager::Systemd {
-            return Err(Error::invalid("use", "the cgroup manager `systemd`: there is none yet")
-                .hint("set the engine's cgroup driver to `cgroupfs`"));
+            runtime.with_systemd()
+        } else {
+            runtime
         }
-        Ok(self.runtime())
+    }
+}
+
+/// Where the buses are, D-Bus specification, "Well-known Message Bus Instances".
+fn addresses() -> Addresses {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let runtime_directory = variable("XDG_RUNTIME_DIR");
+    let of_session = || runtime_directory.as_ref().map(|folder| format!("unix:path={folder}/bus"));
+    Addresses {
+        system: variable("DBUS_SYSTEM_BUS_ADDRESS")
+            .unwrap_or_else(|| "unix:path=/run/dbus/system_bus_socket".to_owned()),
+        user: variable("DBUS_SESSION_BUS_ADDRESS").or_else(of_session).unwrap_or_default(),
+        runtime_directory,
     }
 }

@@ -1,6 +1,6 @@
 //! One container's cgroup: its limits, its accounts, its end.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::changes::{Changes, Undone};
 use super::make::{self, Place};
@@ -32,6 +32,8 @@ pub struct Cgroup {
     /// Where it can be made when something is asked for that its members haven't.
     pub(super) places: Vec<Place>,
     lists_devices: bool,
+    /// The cgroup below it that its processes start in, where that isn't itself.
+    pub(super) entry: Option<OwnedFd>,
 }
 
 impl Cgroup {
@@ -221,7 +223,8 @@ impl Cgroup {
     /// Directory of the v2 cgroup, for `clone3(2)` to start the child in where it can.
     #[must_use]
     pub fn v2_dir_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.members.iter().find(|member| member.attach.is_none()).map(Member::fd)
+        let member = self.members.iter().find(|member| member.attach.is_none())?;
+        Some(self.entry.as_ref().map_or(member.fd(), AsFd::as_fd))
     }
 
     /// Puts a process into it, with all its threads, memory's member last.
@@ -349,6 +352,28 @@ impl Cgroup {
         drop(undone);
         self.lists_devices |= !resources.devices.is_empty();
         Ok(())
+    }
+
+    /// The same limits, with those that they were combined with: what half a limit means by itself is
+    /// another one.
+    #[must_use]
+    pub fn completed(&self, resources: &Resources) -> Resources {
+        let mut resources = resources.clone();
+        if let Some(cpu) = &mut resources.cpu
+            && (cpu.quota.is_some() || cpu.period.is_some())
+            && let Some(member) = self.member(Controller::Cpu)
+        {
+            let of = if member.v2 { v2::cpu::quota } else { v1::cpu::quota };
+            (cpu.quota, cpu.period) = of(member.fd());
+        }
+        if let Some(memory) = &mut resources.memory
+            && memory.limit.is_none()
+            && memory.swap.is_some()
+        {
+            let limit = self.stats().memory.limit_bytes;
+            memory.limit = Some(limit.and_then(|limit| limit.try_into().ok()).unwrap_or(-1));
+        }
+        resources
     }
 
     /// Gives the v2 cgroup the controllers whose files `unified` names.

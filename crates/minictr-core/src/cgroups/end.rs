@@ -61,8 +61,13 @@ pub(super) fn processes(directory: BorrowedFd<'_>) -> Vec<i32> {
 }
 
 fn collect(directory: BorrowedFd<'_>, depth: usize, found: &mut Vec<i32>) {
-    // EOPNOTSUPP of a threaded cgroup: its threads' processes are in the one above.
-    let text = files::read(directory, "cgroup.procs").unwrap_or_default();
+    let text = match files::read(directory, "cgroup.procs") {
+        // A threaded cgroup. Below the one that was asked for, the processes are known from there;
+        // that one itself tells of its threads, by each of which a process can be signalled.
+        Err(Errno::EOPNOTSUPP) if depth == 0 => files::read(directory, "cgroup.threads"),
+        text => text,
+    };
+    let text = text.unwrap_or_default();
     found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
     if depth < MAX_DEPTH {
         for child in children(directory) {
@@ -83,7 +88,7 @@ pub(super) fn empty(member: &Member) -> Result<(), Errno> {
     remove(member.parent.as_fd(), &member.name)
 }
 
-fn open(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn open(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     paths::open_entry(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY)
 }

@@ -57,6 +57,22 @@ impl Hierarchies {
         detect::mounts(&self.found)
     }
 
+    /// Whether there is no hierarchy of v1.
+    pub(super) fn only_v2(&self) -> bool {
+        self.found.iter().all(|hierarchy| hierarchy.v2)
+    }
+
+    /// The directories of a cgroup in all hierarchies, given by its path in them.
+    pub(super) fn directories(&self, cgroup: &str) -> Vec<String> {
+        self.found.iter().map(|hierarchy| hierarchy.directory(cgroup)).collect()
+    }
+
+    /// The directory of a cgroup of v2, given by its path there.
+    pub(super) fn v2_directory(&self, cgroup: &str) -> Option<String> {
+        let v2 = self.found.iter().find(|hierarchy| hierarchy.v2)?;
+        Some(v2.directory(cgroup))
+    }
+
     /// What a cgroup of a hierarchy can have.
     fn offers(&self, hierarchy: &Hierarchy) -> Vec<Controller> {
         let names = if hierarchy.v2 { &self.v2_controllers } else { &hierarchy.controllers };
@@ -211,6 +227,26 @@ impl Hierarchies {
                 Err(error)
             }
         }
+    }
+
+    /// Takes a cgroup over that somebody else has made for a container, which is in it, and puts its
+    /// limits in force.
+    ///
+    /// # Errors
+    /// As for [`Hierarchies::create`]; `Cgroup` where it is gone.
+    pub(super) fn adopt(&self, paths: &[String], spec: &CgroupSpec<'_>) -> Result<Cgroup> {
+        let Some(mut cgroup) = self.open(paths)? else {
+            let object = format!("`{}`", paths.first().map_or("", String::as_str));
+            return Err(Error::new(ErrorCode::Cgroup, "open cgroup", object).errno(Errno::ENOENT));
+        };
+        let files = self.of_files(spec.resources())?;
+        for (controller, asked) in files.into_iter().chain(spec.controllers()) {
+            if asked {
+                cgroup.join(controller)?;
+            }
+        }
+        cgroup.limit(spec)?;
+        Ok(cgroup)
     }
 
     /// The cgroup that lies in some of these directories, as [`Hierarchies::planned_paths`] gave

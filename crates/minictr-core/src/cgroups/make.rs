@@ -64,15 +64,32 @@ impl Place {
         let mut last = None;
         for parent in &self.parents {
             match self.make_below(parent, needed) {
-                Ok(member) => return Ok(member),
+                Ok((member, made)) if is_frozen(&member) => {
+                    if made {
+                        let _ = end::remove(member.parent.as_fd(), &self.name);
+                    }
+                    // In runc's words. Whatever is put there stands still before it has done anything.
+                    let object =
+                        format!("`{parent}/{}`: container's cgroup unexpectedly frozen", self.name);
+                    return Err(Error::new(ErrorCode::WrongState, "use cgroup", object)
+                        .hint("let it, or the one above that is frozen, go on first"));
+                }
+                Ok((member, _)) => return Ok(member),
                 Err(Errno::EEXIST) => {
-                    return Err(Error::new(
-                        ErrorCode::AlreadyExists,
-                        "make cgroup",
-                        format!("`{parent}/{}`", self.name),
-                    )
-                    .errno(Errno::EEXIST)
-                    .hint("a container of that name is running"));
+                    let inside = open(parent)
+                        .and_then(|parent| self.open_below(parent.as_fd()))
+                        .map_or(0, |member| end::processes(member.fd()).len());
+                    let path = format!("`{parent}/{}`", self.name);
+                    let object = match inside {
+                        0 => path,
+                        // In runc's words.
+                        _ => format!(
+                            "{path}: container's cgroup is not empty: {inside} process(es) found"
+                        ),
+                    };
+                    return Err(Error::new(ErrorCode::AlreadyExists, "make cgroup", object)
+                        .errno(Errno::EEXIST)
+                        .hint("a container of that name is running"));
                 }
                 Err(errno) => last = Some((parent.as_str(), errno)),
             }
@@ -82,16 +99,21 @@ impl Place {
             .errno(errno))
     }
 
-    fn make_below(&self, parent: &str, needed: &[(Controller, bool)]) -> Result<Member, Errno> {
+    /// The cgroup, and whether it wasn't there before.
+    fn make_below(
+        &self,
+        parent: &str,
+        needed: &[(Controller, bool)],
+    ) -> Result<(Member, bool), Errno> {
         let parent =
             if self.make_parents { self.make_down_to(parent, needed)? } else { open(parent)? };
         if self.v2 {
             enable(parent.as_fd(), needed)?;
         }
-        match mkdirat(&parent, self.name.as_str(), Mode::from_bits_truncate(0o755)) {
-            Err(Errno::EEXIST) if self.take_empty && self.is_empty(parent.as_fd()) => {}
-            made => made?,
-        }
+        let made = match mkdirat(&parent, self.name.as_str(), Mode::from_bits_truncate(0o755)) {
+            Err(Errno::EEXIST) if self.take_empty && self.is_empty(parent.as_fd()) => false,
+            made => made.map(|()| true)?,
+        };
         let member = self.open_below(parent.as_fd());
         if member.is_err() {
             let _ = end::remove(parent.as_fd(), &self.name);
@@ -108,7 +130,7 @@ impl Place {
         if !self.v2 && member.has(Controller::Cpuset) {
             v1::cpuset::inherit(member.directory.as_fd(), parent.as_fd());
         }
-        Ok(member)
+        Ok((member, made))
     }
 
     /// Whether a cgroup that is there holds nothing: an engine has made it, or left it behind.
@@ -178,7 +200,7 @@ impl Place {
     }
 }
 
-fn open(path: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn open(path: &str) -> Result<OwnedFd, Errno> {
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     paths::open_path(&path, libc::O_RDONLY | libc::O_DIRECTORY)
 }
@@ -188,6 +210,25 @@ pub(super) fn enabled(directory: BorrowedFd<'_>) -> Vec<Controller> {
     let text = files::read(directory, "cgroup.controllers").unwrap_or_default();
     let named = text.split_ascii_whitespace().filter_map(|name| Controller::named(name, true));
     named.chain(V2_ALWAYS).collect()
+}
+
+/// Whether whatever is put into a cgroup stands still. Of v1 only a freezer can tell.
+fn is_frozen(member: &Member) -> bool {
+    if member.v2 {
+        files::keyed(member.fd(), "cgroup.events", "frozen") == Some(1)
+    } else {
+        member.has(Controller::Freezer)
+            && files::read(member.fd(), "freezer.state").is_ok_and(|state| state.trim() != "THAWED")
+    }
+}
+
+/// Passes everything that a v2 cgroup has on to those below it.
+///
+/// # Errors
+/// EBUSY where it holds processes itself.
+pub(super) fn enable_all(cgroup: BorrowedFd<'_>) -> Result<(), Errno> {
+    let all: Vec<_> = enabled(cgroup).into_iter().map(|controller| (controller, false)).collect();
+    enable(cgroup, &all)
 }
 
 /// Whether a v2 cgroup holds processes itself. The root, which has no type, may.

@@ -245,6 +245,12 @@ pub fn no_freezer() -> Error {
     unavailable(Controller::Freezer, None)
 }
 
+/// The error for a container that is to have a cgroup where there are none.
+#[must_use]
+pub fn no_hierarchies() -> Error {
+    Error::new(ErrorCode::CgroupUnavailable, "make cgroup:", "no cgroup hierarchy is mounted here")
+}
+
 /// The error for a limit that needs a cgroup which can't be had.
 pub(super) fn unavailable(controller: Controller, errno: Option<Errno>) -> Error {
     let what = match controller {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::cgroups;
 use crate::error::{Error, Result};
 
 const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
@@ -16,8 +17,17 @@ const SECCOMP_RECEIVER: &str = "run.oci.seccomp.receiver";
 
 /// Annotations that reach out of the container, for `features`: whoever lets others write a config
 /// has to know them.
-pub const POTENTIALLY_UNSAFE: &[&str] =
-    &[KEEP_GROUPS, MOUNT_CONTEXT, HOOKS_STDOUT, HOOKS_STDERR, PIDFD_RECEIVER, SECCOMP_RECEIVER];
+pub const POTENTIALLY_UNSAFE: &[&str] = &[
+    KEEP_GROUPS,
+    MOUNT_CONTEXT,
+    HOOKS_STDOUT,
+    HOOKS_STDERR,
+    PIDFD_RECEIVER,
+    SECCOMP_RECEIVER,
+    cgroups::DELEGATE_ANNOTATION,
+    cgroups::SUBGROUP_ANNOTATION,
+    cgroups::PROPERTY_ANNOTATIONS,
+];
 
 /// What the annotations of a container ask for.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Writing a running container to files.
 
-use super::end::destroy;
 use super::{Runtime, cgroup, create::config_of, status};
 use crate::checkpoint::{DumpOptions, Running, dump};
 use crate::error::{Error, ErrorCode, Result};
@@ -42,7 +41,7 @@ impl Runtime {
         };
         let dumped = dump(&container, options);
         if dumped.is_ok() && !options.leave_running && !options.pre_dump {
-            return destroy(locked, &record);
+            return self.destroy(locked, &record);
         }
         if let (Status::Running, Some(cgroup)) = (status, cgroup)
             && cgroup.is_frozen().unwrap_or(false)

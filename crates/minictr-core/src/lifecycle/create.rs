@@ -13,7 +13,9 @@ use super::devices::allow_default;
 use super::notify::{self, Notify};
 use super::prepared::{Descriptors, HandOver, Maker, Owner, Prepared};
 use super::{Runtime, status};
+use crate::cgroups::{self, Scope};
 use crate::error::{Context, Error, ErrorCode, Result};
+use crate::namespaces;
 use crate::resctrl::{self, Groups};
 use crate::spawn::gate::{self, Gate};
 use crate::spawn::hooks::{self, Moment, Subject};
@@ -105,7 +107,7 @@ impl Runtime {
         let Descriptors { fds, stdio, preserve_fds } =
             Descriptors::of(creation.stdio, creation.preserved);
 
-        self.complete(&creation.id, &mut spec);
+        let scope = self.complete(&creation.id, &mut spec)?;
         let annotations = Annotations::of(&spec.annotations)?;
         let mut hand_over = creation.hand_over;
         hand_over.pidfd_socket = hand_over.pidfd_socket.or(annotations.pidfd_receiver);
@@ -117,6 +119,12 @@ impl Runtime {
         let subject = subject(&record, spec.hooks.as_ref())?;
         let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
         let listener = listener(seccomp, annotations.seccomp_receiver, &bundle, &subject, None);
+        record.unit = scope.as_ref().map(Scope::unit);
+        let delegate_cgroup = spec
+            .annotations
+            .get(cgroups::DELEGATE_ANNOTATION)
+            .filter(|name| !name.is_empty())
+            .cloned();
         let locked = self.store.create(&creation.id)?;
         let manager = creation.notify_socket.as_deref();
         let begun = write_first(&locked, &record, &config, outlives).and_then(|gate| {
@@ -154,6 +162,8 @@ impl Runtime {
                 keep_groups: annotations.keep_groups,
                 resctrl: groups.as_ref().map(Groups::task_files).unwrap_or_default(),
                 mount_context: annotations.mount_context,
+                scope: scope.map(Arc::new),
+                delegate_cgroup,
                 join: None,
             },
             ..LaunchRequest::default()
@@ -175,15 +185,34 @@ impl Runtime {
         })
     }
 
-    /// What a config gets that doesn't say it.
-    pub(super) fn complete(&self, id: &str, spec: &mut Spec) {
-        let Some(linux) = &mut spec.linux else { return };
-        if linux.cgroups_path.as_ref().is_none_or(String::is_empty) {
-            linux.cgroups_path = Some(self.cgroup_name(id));
-        }
-        if let Some(resources) = &mut linux.resources {
+    /// What a config gets that doesn't say it, and where the container's cgroup is to be: in a systemd
+    /// scope, or at a path that the config has then.
+    pub(super) fn complete(&self, id: &str, spec: &mut Spec) -> Result<Option<Scope>> {
+        let scope = self.place_cgroup(id, spec)?;
+        if let Some(resources) = spec.linux.as_mut().and_then(|linux| linux.resources.as_mut()) {
             allow_default(resources);
         }
+        Ok(scope)
+    }
+
+    /// Where the container's cgroup is to be: a systemd scope, or by its path in the config.
+    fn place_cgroup(&self, id: &str, spec: &mut Spec) -> Result<Option<Scope>> {
+        let path = spec.linux.as_mut().and_then(|linux| linux.cgroups_path.take());
+        let path = path.filter(|path| !path.is_empty());
+        let name = self.cgroup_name(id);
+        cgroups::check_annotations(&spec.annotations)?;
+        if self.systemd {
+            let user = !namespaces::is_machine_root();
+            let path = path.as_deref();
+            return Scope::of(path, &name, &spec.annotations, user, &self.addresses).map(Some);
+        }
+        if let Some(path) = &path {
+            cgroups::refuse_unit(path)?;
+        }
+        if let Some(linux) = &mut spec.linux {
+            linux.cgroups_path = Some(path.unwrap_or(name));
+        }
+        Ok(None)
     }
 
     /// The cgroup of a container whose config names none: another runtime root may have a container
@@ -352,6 +381,7 @@ pub(super) fn record(id: &str, bundle: &Path, spec: &Spec, streams: Vec<String>)
         annotations: spec.annotations.clone(),
         cgroups: Vec::new(),
         resctrl: Vec::new(),
+        unit: None,
         process: None,
         made: false,
         streams,

@@ -80,22 +80,29 @@ impl Runtime {
             )
             .hint("kill it first, or use `--force`"));
         }
-        destroy(locked, &record)
+        self.destroy(locked, &record)
     }
-}
 
-/// Ends all that a container has, and frees its id.
-pub(super) fn destroy(locked: Locked, record: &Record) -> Result<()> {
-    end_processes(record)?;
-    // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
-    let config = config_of(&locked.entry).ok();
-    locked.remove()?;
-    match config.and_then(|config| config.hooks) {
-        Some(hooks) => {
-            let moment = Moment::Poststop;
-            hooks::run(moment, moment.of(&hooks), &subject(record, Some(&hooks))?, None)
+    /// Ends all that a container has, and frees its id.
+    pub(super) fn destroy(&self, locked: Locked, record: &Record) -> Result<()> {
+        end_processes(record)?;
+        if let Some(unit) = &record.unit
+            && let Err(error) = unit.stop(&self.addresses)
+            // A scope without a cgroup is on its way out, whether systemd can be asked or not.
+            && (record.cgroups.is_empty() || error.code != ErrorCode::CgroupUnavailable)
+        {
+            return Err(error);
         }
-        None => Ok(()),
+        // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
+        let config = config_of(&locked.entry).ok();
+        locked.remove()?;
+        match config.and_then(|config| config.hooks) {
+            Some(hooks) => {
+                let moment = Moment::Poststop;
+                hooks::run(moment, moment.of(&hooks), &subject(record, Some(&hooks))?, None)
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use nix::sched::CloneFlags;
 use super::annotations::Annotations;
 use super::create::{config_of, listener, subject};
 use super::prepared::{Descriptors, HandOver, Owner, Prepared};
-use super::{Runtime, cgroup, status};
+use super::{Runtime, status};
+use crate::cgroups::Hierarchies;
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::namespaces;
 use crate::resctrl;
@@ -61,6 +62,8 @@ pub struct Execution {
     pub target: Target,
     /// The process outlives this one.
     pub detach: bool,
+    /// Cgroups below the container's to run in, `[CONTROLLER,…:]PATH`.
+    pub cgroups: Vec<String>,
     /// Also where the container is paused: it runs once that ends.
     pub ignore_paused: bool,
     /// Descriptors that the program gets as 3, 4, …
@@ -108,8 +111,25 @@ impl Runtime {
             ));
         }
         let annotations = Annotations::of(&record.annotations)?;
-        let namespaces = namespaces_of(pid)?;
-        let cgroup = cgroup(&record)?;
+        let mut namespaces = namespaces_of(pid)?;
+        let cgroup_namespace = if namespaces.contains(CloneFlags::CLONE_NEWCGROUP) {
+            namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
+            let path = format!("/proc/{pid}/ns/cgroup");
+            let opened = std::fs::File::open(&path);
+            Some(opened.context(ErrorCode::Namespace, "open", format!("`{path}`"))?.into())
+        } else {
+            None
+        };
+        let hierarchies = Hierarchies::detect()?;
+        let mut cgroup = hierarchies.open(&record.cgroups)?;
+        match &mut cgroup {
+            Some(cgroup) if execution.cgroups.is_empty() => {
+                cgroup.enter_as(pid, &hierarchies)?;
+            }
+            Some(cgroup) => cgroup.enter_below(&execution.cgroups)?,
+            None if execution.cgroups.is_empty() => {}
+            None => return Err(super::resources::no_cgroup("exec below the cgroup of", id)),
+        }
         let linux = config.linux.unwrap_or_default();
         let listener = listener(
             linux.seccomp.as_ref(),
@@ -143,7 +163,12 @@ impl Runtime {
                     Some(rdt) => resctrl::plan(rdt, id)?.task_files(),
                     None => Vec::new(),
                 },
-                join: Some(Arc::new(Joined { process: handle, namespaces, cgroup })),
+                join: Some(Arc::new(Joined {
+                    process: handle,
+                    namespaces,
+                    cgroup_namespace,
+                    cgroup,
+                })),
                 ..RuntimeOptions::default()
             },
             ..LaunchRequest::default()

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::cgroups::{Cgroup, Hierarchies};
+use crate::cgroups::{Addresses, Cgroup, Hierarchies};
 use crate::error::Result;
 use crate::rootfs::subids;
 use crate::spawn::{CgroupMode, gate};
@@ -54,6 +54,8 @@ pub struct Runtime {
     store: Store,
     cgroups: CgroupMode,
     warn: fn(&str),
+    systemd: bool,
+    addresses: Addresses,
 }
 
 /// What the `state` command says of a container, `runtime.md#state` with the fields that engines
@@ -86,7 +88,25 @@ impl Runtime {
     /// The containers below `root`. `warn` is told, in one sentence each, of what is passed over.
     #[must_use]
     pub fn new(root: PathBuf, cgroups: CgroupMode, warn: fn(&str)) -> Self {
-        Self { store: Store::new(root), cgroups, warn }
+        Self {
+            store: Store::new(root),
+            cgroups,
+            warn,
+            systemd: false,
+            addresses: Addresses::default(),
+        }
+    }
+
+    /// As [`Runtime::new`], with the buses where systemd is asked of the units that it has.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Addresses) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// Lets systemd make the cgroups of containers to come.
+    #[must_use]
+    pub fn with_systemd(self) -> Self {
+        Self { systemd: true, ..self }
     }
 
     /// What is known of one container.

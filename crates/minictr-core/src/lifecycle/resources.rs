@@ -1,7 +1,7 @@
 //! Pausing a container, and what its cgroups limit and account.
 
 use super::{Runtime, cgroup, status};
-use crate::cgroups::{Cgroup, Stats};
+use crate::cgroups::{Cgroup, Hierarchies, Stats};
 use crate::error::{Error, ErrorCode, Result};
 use crate::spec::Resources;
 use crate::state::record::Status;
@@ -40,8 +40,12 @@ impl Runtime {
     /// # Errors
     /// As for [`Runtime::pause`]; `Cgroup` for a limit that the kernel refuses.
     pub fn update(&self, id: &str, resources: &Resources) -> Result<()> {
-        let (_locked, mut cgroup) = self.living(id, "update", not_stopped)?;
-        cgroup.update(resources)
+        let (locked, mut cgroup) = self.living(id, "update", not_stopped)?;
+        cgroup.update(resources)?;
+        let Some(unit) = locked.entry.record()?.unit else { return Ok(()) };
+        unit.update(&cgroup.completed(resources), &Hierarchies::detect()?, &self.addresses).map_err(
+            |error| error.hint("the limits are in force, but systemd doesn't know of them"),
+        )
     }
 
     /// What the kernel accounts for a container now.
@@ -82,7 +86,7 @@ fn wrong_state(operation: &str, id: &str, why: &str) -> Error {
     Error::new(ErrorCode::WrongState, operation, format!("container `{id}`: {why}"))
 }
 
-fn no_cgroup(operation: &str, id: &str) -> Error {
+pub(super) fn no_cgroup(operation: &str, id: &str) -> Error {
     Error::new(
         ErrorCode::CgroupUnavailable,
         operation,

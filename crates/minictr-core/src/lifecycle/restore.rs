@@ -64,7 +64,11 @@ impl Runtime {
                 "a container with `intelRdt`: it has no group yet",
             ));
         }
-        self.complete(&revival.id, &mut spec);
+        if self.complete(&revival.id, &mut spec)?.is_some() {
+            let what = "a container with the cgroup driver `systemd`";
+            return Err(Error::invalid("restore", what)
+                .hint("CRIU puts its processes into cgroups by itself: use `cgroupfs`"));
+        }
         let streams = stream_names(&spec, &revival.stdio);
         let record = record(&revival.id, &bundle, &spec, streams);
         let locked = self.store.create(&revival.id)?;

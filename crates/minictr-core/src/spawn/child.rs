@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
         if self.plan.joins() > 0 { process::set_dumpable(false) } else { Ok(()) }
     }
 
-    /// Waits for a word of the parent's: that the id maps are written, that the ledger has our pid and
+    /// Waits for a word of the parent's: that it is in its scope, that the id maps are written, that the ledger has our pid and
     /// our limits are set, that its hooks are done. The second has nearly always come when it is
     /// waited for.
     fn await_parent(&mut self, word: u8) -> Result<(), Errno> {
@@ -211,6 +211,13 @@ impl<'a> Walk<'a> {
                     write_all(*procs, b"0")?;
                 }
             }
+            Step::JoinCgroupNamespace(namespace) => {
+                // SAFETY: the plan's owner keeps the descriptor open, and a copy of its table is
+                // ours.
+                let namespace = unsafe { BorrowedFd::borrow_raw(*namespace) };
+                nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWCGROUP)?;
+            }
+            Step::AwaitScope => self.await_parent(report::SCOPED)?,
             Step::UnshareCgroup => nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?,
             Step::WriteOwnMaps { uid, gid, host_uid, host_gid } => {
                 let (uid, gid) =

@@ -13,6 +13,7 @@ use super::hooks::Subject;
 use super::ids::{Caller, IdPlan, MapLines};
 use super::request::{HostRoot, IdMappingSource, LaunchRequest};
 use super::runtime::{Joined, RuntimeOptions};
+use crate::cgroups::{Addresses, Scope};
 use crate::spec::IdMapping;
 
 /// A spec that calls for every step.
@@ -96,9 +97,14 @@ fn plans() -> Vec<Vec<&'static str>> {
     let range = vec![IdMapping { container_id: 0, host_id: 100_000, size: 65_536 }];
     let parent = IdPlan::Parent(MapLines { uids: range.clone(), gids: range });
     let null = || -> OwnedFd { std::fs::File::open("/dev/null").expect("it opens").into() };
+    let scope = || {
+        let none = Default::default();
+        Scope::of(None, "c1", &none, false, &Addresses::default()).expect("it is a scope")
+    };
     let waiting = || RuntimeOptions {
         outlives: true,
         hooks: Some(Subject::default()),
+        scope: Some(Arc::new(scope())),
         gate: Some(Arc::new(Gate { start: null(), report: null() })),
         ..RuntimeOptions::default()
     };
@@ -106,6 +112,7 @@ fn plans() -> Vec<Vec<&'static str>> {
         join: Some(Arc::new(Joined {
             process: null(),
             namespaces: CloneFlags::CLONE_NEWUSER,
+            cgroup_namespace: Some(null()),
             cgroup: None,
         })),
         ..RuntimeOptions::default()

@@ -1,6 +1,7 @@
 //! One launch, from its request to its end.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use super::plan::Plan;
 use super::report;
 use super::request::LaunchRequest;
 use super::supervisor::MAX_CPU_POLL;
-use crate::cgroups::{Cgroup, FREEZE_PATIENCE};
+use crate::cgroups::{Cgroup, FREEZE_PATIENCE, Scope};
 use crate::error::{Error, ErrorCode};
 use crate::sys::clone::Child;
 use crate::sys::process::{self, WaitResult};
@@ -48,6 +49,8 @@ pub(super) struct Launch {
     pub(super) sync: Option<OwnedFd>,
     pub(super) map_helper: Option<MapHelper>,
     pub(super) cgroup: Option<Cgroup>,
+    /// The systemd scope that has been asked for.
+    pub(super) scope: Option<Arc<Scope>>,
     pub(super) master: Option<OwnedFd>,
     pub(super) range: Option<u32>,
     pub(super) failure: Option<Error>,
@@ -109,6 +112,7 @@ impl Launch {
             sync: None,
             map_helper: None,
             cgroup: None,
+            scope: None,
             master: None,
             range,
             failure: None,

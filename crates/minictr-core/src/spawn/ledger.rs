@@ -9,7 +9,8 @@ use crate::error::Result;
 /// Where a supervisor writes what it is about to make, so that a kill at any moment leaves something
 /// from which it can be cleared.
 pub trait Ledger: Debug {
-    /// A container is about to be made, with these cgroups.
+    /// A container is about to be made, with these cgroups; said again where systemd makes them, once
+    /// they are known.
     ///
     /// # Errors
     /// What keeps it from being written: the start fails before anything is made.

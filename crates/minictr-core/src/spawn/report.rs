@@ -33,6 +33,8 @@ pub(super) const CHILD: u8 = b'C';
 pub(super) const WAITING: u8 = b'W';
 /// Tag of a message that asks for the hooks of the runtime, and the word that they are done.
 pub(super) const HOOKS: u8 = b'H';
+/// The parent's word that the process is in its systemd scope.
+pub(super) const SCOPED: u8 = b's';
 /// The parent's word that the id maps are written.
 pub(super) const MAPS_WRITTEN: u8 = b'm';
 /// The parent's word that the process is written down and limited.

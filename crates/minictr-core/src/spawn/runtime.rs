@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use super::gate::Gate;
 use super::hooks::Subject;
 use super::listener::Listener;
-use crate::cgroups::Cgroup;
+use crate::cgroups::{Cgroup, Scope};
 
 /// Launch options of an OCI runtime.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,11 @@ pub struct RuntimeOptions {
     pub resctrl: Vec<PathBuf>,
     /// Which option gives mounts the label of `linux.mountLabel`; `context` where absent.
     pub mount_context: Option<String>,
+    /// The systemd scope to make around it, which its cgroup is that of; without one the cgroup is
+    /// made by this process.
+    pub scope: Option<Arc<Scope>>,
+    /// The cgroup below its own that it may use as it likes, `run.oci.delegate-cgroup`.
+    pub delegate_cgroup: Option<String>,
     /// A running container that the process joins, instead of one of its own.
     pub join: Option<Arc<Joined>>,
 }
@@ -45,6 +50,8 @@ pub struct Joined {
     pub process: OwnedFd,
     /// Which of them: those that aren't this process's own.
     pub namespaces: CloneFlags,
+    /// Its cgroup namespace, where that isn't this process's own.
+    pub cgroup_namespace: Option<OwnedFd>,
     /// Its cgroup, where it has one.
     pub cgroup: Option<Cgroup>,
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use crate::cgroups::Unit;
 
 /// A container's record, `state.json` of its directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -34,6 +35,9 @@ pub struct Record {
     /// Its resctrl groups, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resctrl: Vec<String>,
+    /// Its systemd scope, written down before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Its first process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRecord>,

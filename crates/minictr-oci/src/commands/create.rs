@@ -83,7 +83,7 @@ impl Container {
 
 /// Makes the container.
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
-    let runtime = global.making_runtime()?;
+    let runtime = global.runtime();
     runtime.create(arguments.container.creation()?)?;
     Ok(0)
 }

@@ -52,8 +52,9 @@ pub(crate) struct Arguments {
     /// SELinux label.
     #[arg(long)]
     process_label: Option<String>,
-    /// Cgroup below the container's own.
-    #[arg(long)]
+    /// Cgroup below the container's own to run in; on v1 CONTROLLER:PATH means those of some
+    /// controllers.
+    #[arg(long, value_name = "[CONTROLLER:]PATH")]
     cgroup: Vec<String>,
     /// Also in a container that is paused.
     #[arg(long)]
@@ -113,18 +114,13 @@ impl Arguments {
 pub(crate) fn run(global: &Global, mut arguments: Arguments) -> Result<u8> {
     let (_, preserved) = streams::preserved(arguments.preserve_fds)?;
     protect::executable()?;
-    if !arguments.cgroup.is_empty() {
-        return Err(Error::invalid(
-            "use",
-            "`--cgroup`: cgroups below a container's own can't be joined yet",
-        ));
-    }
     let target = arguments.target()?;
     let runtime = global.runtime();
     let prepared = runtime.exec(Execution {
         id: arguments.id,
         target,
         detach: arguments.detach,
+        cgroups: arguments.cgroup,
         ignore_paused: arguments.ignore_paused,
         preserved,
         stdio: streams::standard()?,

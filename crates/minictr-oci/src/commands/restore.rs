@@ -56,7 +56,7 @@ fn lsm_profile(text: &str) -> Result<String, String> {
 
 /// Restores the container; without `--detach` to its end.
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
-    let runtime = global.making_runtime()?;
+    let runtime = global.runtime();
     let hands_terminal_over = arguments.console_socket.is_some();
     let restored = runtime.restore(Revival {
         id: arguments.id.clone(),

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 /// Runs the container.
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<u8> {
-    let runtime = global.making_runtime()?;
+    let runtime = global.runtime();
     let creation = arguments.container.creation()?;
     let id = creation.id.clone();
     if arguments.detach {

@@ -75,6 +75,12 @@ pub(in crate::cgroups) fn throttling(directory: BorrowedFd<'_>, stats: &mut CpuS
     stats.burst_us = value_of(&text, "burst_time").map(microseconds);
 }
 
+/// Quota and period, microseconds; a quota of -1 is none.
+pub(in crate::cgroups) fn quota(directory: BorrowedFd<'_>) -> (Option<i64>, Option<u64>) {
+    let quota = number(directory, "cpu.cfs_quota_us").and_then(|quota| quota.try_into().ok());
+    (Some(quota.unwrap_or(-1)), number(directory, "cpu.cfs_period_us"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::files::fake::Fake;

@@ -72,6 +72,13 @@ pub(in crate::cgroups) fn changes(
     Ok(())
 }
 
+/// Quota and period, microseconds; a quota of -1 is none.
+pub(in crate::cgroups) fn quota(directory: BorrowedFd<'_>) -> (Option<i64>, Option<u64>) {
+    let max = read(directory, "cpu.max").unwrap_or_default();
+    let (quota, period) = max.trim().split_once(' ').unwrap_or_default();
+    (Some(quota.parse().unwrap_or(-1)), period.parse().ok())
+}
+
 /// CPUs and memory nodes.
 pub(in crate::cgroups) fn set_changes(limits: &CpuLimits, changes: &mut Changes) {
     for (file, list) in [("cpuset.cpus", &limits.cpus), ("cpuset.mems", &limits.mems)] {

@@ -35,6 +35,10 @@ pub(super) fn enter_namespaces(
         "attach to cgroup of",
         format!("container `{}`", builder.request.id),
     );
+    if builder.request.runtime.scope.is_some() {
+        let object = format!("container `{}`", builder.request.id);
+        builder.push(Step::AwaitScope, ErrorCode::Cgroup, "wait for systemd scope of", object);
+    }
     if is_new(linux, NamespaceKind::Cgroup) {
         builder.push(Step::UnshareCgroup, ErrorCode::Namespace, "make", "cgroup namespace");
     }
@@ -148,6 +152,11 @@ pub(super) fn join_container(
     );
     builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.clone());
     affinity_step(builder, affinity.last, "final");
+    // From inside, a process that isn't there yet can't be moved in, `nsdelegate` of cgroups(7).
+    if let Some(namespace) = &joined.cgroup_namespace {
+        let step = Step::JoinCgroupNamespace(namespace.as_raw_fd());
+        builder.push(step, ErrorCode::Namespace, "join cgroup namespace of", object.clone());
+    }
     if builder.host.ids == IdPlan::Joined {
         builder.push(
             Step::BecomeRoot { keep_groups: builder.request.runtime.keep_groups },

@@ -3,6 +3,7 @@
 use nix::unistd::{getegid, geteuid};
 
 use super::MapLines;
+use crate::namespaces;
 use crate::spec::IdMapping;
 
 /// What this process is, found once.
@@ -22,8 +23,7 @@ impl Caller {
     /// Looks at this process.
     pub(in crate::spawn) fn detect() -> Self {
         let euid = geteuid().as_raw();
-        let initial_namespace = std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
+        let initial_namespace = namespaces::is_initial_user_namespace();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let privileged =
             euid == 0 && initial_namespace && set(&status, "CapEff:") & CAP_SYS_ADMIN != 0;

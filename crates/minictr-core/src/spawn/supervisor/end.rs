@@ -45,6 +45,11 @@ impl Supervisor {
                 launch.cleanup_failed = Some(error);
             }
         }
+        if let Some(scope) = launch.scope.take()
+            && let Err(error) = scope.stop()
+        {
+            launch.cleanup_failed.get_or_insert(error);
+        }
         self.give_back(launch.range.take());
         if launch.journaled
             && launch.cleanup_failed.is_none()

@@ -1,20 +1,21 @@
 //! Starting: sources, cgroup, clone, and what only a parent can do for its child.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 
 use super::Supervisor;
-use crate::cgroups::{Cgroup, CgroupSpec};
+use crate::cgroups::{Cgroup, CgroupSpec, Scope, no_hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::resctrl;
 use crate::spawn::ids::{self, IdPlan};
 use crate::spawn::launch::{Launch, Phase};
-use crate::spawn::plan::Step;
+use crate::spawn::plan::{Plan, Step};
 use crate::spawn::report::{self, Progress};
-use crate::spawn::request::CgroupMode;
+use crate::spawn::request::{CgroupMode, LaunchRequest};
 use crate::spawn::watch::Kind;
 use crate::spawn::{child, hints, limits, prepare};
 use crate::state::journal::Journal;
@@ -115,7 +116,13 @@ impl Supervisor {
     /// then what it needs before it gives up its privileges.
     pub(super) fn equip_child(&mut self, slot: usize, launch: &mut Launch) -> Result<()> {
         let Some(child) = &launch.child else { return Ok(()) };
-        limits::apply_oom_score(child.pid, &launch.plan)?;
+        let pid = child.pid;
+        if let Some(scope) = launch.request.runtime.scope.clone() {
+            self.start_scope(launch, scope, pid)?;
+            say(launch, report::SCOPED)?;
+        }
+        let Some(child) = &launch.child else { return Ok(()) };
+        limits::apply_oom_score(pid, &launch.plan)?;
         match &launch.plan.ids {
             IdPlan::Parent(lines) => {
                 ids::write_maps(child.pid, lines)?;
@@ -138,6 +145,34 @@ impl Supervisor {
         if launch.map_helper.is_none() { say(launch, report::RECORDED) } else { Ok(()) }
     }
 
+    /// Lets systemd make the container's cgroup, around its first process.
+    fn start_scope(&mut self, launch: &mut Launch, scope: Arc<Scope>, pid: i32) -> Result<()> {
+        let hierarchies = self.hierarchies.as_ref().ok_or_else(no_hierarchies)?;
+        let linux = launch.request.spec.linux.as_ref();
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
+        let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
+        // From here on there may be a unit to stop.
+        launch.scope = Some(Arc::clone(&scope));
+        if let Err(error) = scope.start(pid, &spec, hierarchies) {
+            if error.code == ErrorCode::AlreadyExists {
+                // Another's, which goes on.
+                launch.scope = None;
+            }
+            return Err(error);
+        }
+        let paths = scope.paths(pid, hierarchies)?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.begin(launch.id, &paths)?;
+        }
+        let cgroup = scope.open(pid, &paths, &spec, hierarchies)?;
+        if spec.lists_devices() && !scope.is_users() && !cgroup.limits_devices() {
+            let what = "devices: no program can be loaded that would";
+            return Err(Error::new(ErrorCode::CgroupUnavailable, "restrict", what));
+        }
+        let cgroup = launch.cgroup.insert(cgroup);
+        delegate(cgroup, &launch.request, &launch.plan, Some(pid))
+    }
+
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
         if let Some(joined) = launch.request.runtime.join.clone() {
             let fds = joined.cgroup.as_ref().map(Cgroup::attach_fds).unwrap_or_default();
@@ -150,7 +185,9 @@ impl Supervisor {
         let devices_listed = spec.lists_devices();
         let wanted = launch.request.cgroup.mode != CgroupMode::None;
         let mut paths = match &self.hierarchies {
-            Some(hierarchies) if wanted => hierarchies.planned_paths(&spec),
+            Some(hierarchies) if wanted && launch.request.runtime.scope.is_none() => {
+                hierarchies.planned_paths(&spec)
+            }
             _ => Vec::new(),
         };
         // What is there already is somebody else's, and not to be cleared by whoever reads this.
@@ -162,6 +199,12 @@ impl Supervisor {
             ledger.begin(launch.id, &paths)?;
             launch.journaled = true;
         }
+        if let Some(scope) = &launch.request.runtime.scope {
+            if devices_listed && scope.is_users() {
+                launch.plan.forbid_devices();
+            }
+            return Ok(());
+        }
         launch.cgroup = match &self.hierarchies {
             Some(hierarchies) if wanted => hierarchies.create(&spec)?,
             _ => {
@@ -172,7 +215,8 @@ impl Supervisor {
         if devices_listed && !launch.cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
             launch.plan.forbid_devices();
         }
-        if let Some(cgroup) = &launch.cgroup {
+        if let Some(cgroup) = &mut launch.cgroup {
+            delegate(cgroup, &launch.request, &launch.plan, None)?;
             launch.plan.cgroup_procs = cgroup.attach_fds().iter().map(AsRawFd::as_raw_fd).collect();
         }
         Ok(())
@@ -220,6 +264,18 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// Gives the container a cgroup of its own to use, where it is to have one.
+fn delegate(
+    cgroup: &mut Cgroup,
+    request: &LaunchRequest,
+    plan: &Plan,
+    pid: Option<i32>,
+) -> Result<()> {
+    let Some(name) = &request.runtime.delegate_cgroup else { return Ok(()) };
+    let own = || (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    cgroup.delegate(name, plan.ids.lines().map_or_else(own, |lines| lines.root()), pid)
 }
 
 /// A socket between this process and a child: messages stay whole, and its end is seen.
