@@ -35,6 +35,8 @@ const PACKAGES = {
   apparmor: '/sbin/apparmor_parser',
   attr: '/usr/bin/setfattr',
   xfsprogs: '/usr/sbin/mkfs.xfs',
+  dbus: '/usr/bin/dbus-daemon',
+  systemd: '/lib/systemd/systemd',
   zsh: '/usr/bin/zsh',
   fish: '/usr/bin/fish',
   mandoc: '/usr/bin/mandoc',
@@ -53,8 +55,8 @@ const PACKAGES = {
 
 /**
  * What runs again in the guest with cgroup v2 and AppArmor: of Rust test files the tests with a part of
- * a name, and of those in __test__ what begins with one of these; of these what a user without a
- * cgroup of his own runs; what must be there.
+ * a name, and those that run there in a systemd; of those in __test__ what begins with one of these; of
+ * these what a user without a cgroup of his own runs; what must be there.
  */
 const GUEST = {
   rust: {
@@ -65,7 +67,9 @@ const GUEST = {
     'minictr-core tests/run.rs': '',
     'minictr-oci tests/labels.rs': '',
     'minictr-oci tests/checkpoint.rs': '',
+    'minictr-oci tests/exec_cgroup.rs': '',
   },
+  withSystemd: { 'minictr-oci tests/systemd.rs': '' },
   node: ['container/cgroup-v2', 'container/result', 'denial/limits'],
   withoutDelegation: ['container/cgroup-v2'],
   require: [
@@ -161,6 +165,17 @@ function chosen(list, parts) {
   return list.filter((file) => parts.some((part) => relative(folder, file).startsWith(part)));
 }
 
+/** Those Rust test files of `list` that `parts` names, each with the filters of its tests. */
+function chosenParts(list, parts, filters) {
+  return Object.entries(parts).flatMap(([wanted, part]) =>
+    list
+      .filter(({ name }) => name === wanted)
+      .map(({ name, file, folder }) => {
+        return { name, file, folder, filters: filters.length > 0 ? filters : [part] };
+      }),
+  );
+}
+
 /** Unpacks the Debian that some tests run in, and tells them where, $MINICTR_TEST_DEBIAN. */
 function provideDebianRoot(node) {
   if (!node.some((file) => file.endsWith('/debian.test.js'))) return undefined;
@@ -232,18 +247,8 @@ await main(async (args) => {
     }
     if (only === 'guest' || (only === undefined && filters.length === 0)) {
       const suites = {
-        rust: Object.entries(GUEST.rust).flatMap(([file, part]) =>
-          rust
-            .filter(({ name }) => name === file)
-            .map(({ name, file: executable, folder }) => {
-              return {
-                name,
-                file: executable,
-                folder,
-                filters: filters.length > 0 ? filters : [part],
-              };
-            }),
-        ),
+        rust: chosenParts(rust, GUEST.rust, filters),
+        withSystemd: chosenParts(rust, GUEST.withSystemd, filters),
         node: chosen(node, GUEST.node),
         withoutDelegation: chosen(node, GUEST.withoutDelegation),
       };

@@ -5,6 +5,7 @@ import { chownSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path';
 
 import { root } from './command.mjs';
+import { startSystemd } from './guest-systemd.mjs';
 import { Results, runNodeTests, runRustTest } from './suites.mjs';
 import { withTestUser } from './test-user.mjs';
 
@@ -14,10 +15,11 @@ const DISK = '/run/guest/disk';
 /** What to run; files are named as they lie in the clone, which every user can read here. */
 const job = JSON.parse(readFileSync('/run/guest/job/job.json', 'utf8'));
 const inClone = (file) => join(root, file);
+const rustInClone = ({ name, file, folder, filters }) => {
+  return { name, file: inClone(file), folder: inClone(folder), filters };
+};
 const suites = {
-  rust: job.rust.map(({ name, file, folder, filters }) => {
-    return { name, file: inClone(file), folder: inClone(folder), filters };
-  }),
+  rust: job.rust.map(rustInClone),
   node: job.node.map(inClone),
 };
 
@@ -61,6 +63,17 @@ async function main(results) {
   Object.assign(process.env, env);
   const self = { name: 'root', scratch, node: job.nodeProgram, path: (file) => file, env, ids: {} };
   await runAll(self, suites);
+  if (job.withSystemd.length > 0) {
+    const systemd = await startSystemd();
+    const inside = {
+      ...self,
+      name: 'root in a systemd',
+      env: { ...env, MINICTR_TEST_REQUIRE: [...job.require, 'systemd'].join(',') },
+      enter: systemd.enter,
+    };
+    await runAll(inside, { rust: job.withSystemd.map(rustInClone), node: [] });
+    systemd.end();
+  }
 
   const ran = await withTestUser(
     [],

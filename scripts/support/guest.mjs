@@ -20,21 +20,24 @@ const CONSOLE_TAIL = 4000;
 
 /**
  * Runs suites in the guest: Rust test executables, each with the `filters` of its tests, and compiled
- * TypeScript tests of the clone, and those `withoutDelegation` again as a user without a cgroup.
- * `require` is what must not be missing there. Adds what became of them to `results`; where no guest
- * can be had, a skip by name.
+ * TypeScript tests of the clone; those `withoutDelegation` again as a user without a cgroup, and the Rust
+ * ones `withSystemd` in a systemd. `require` is what must not be missing there. Adds what became of them
+ * to `results`; where no guest can be had, a skip by name.
  */
-export async function runInGuest({ rust, node, withoutDelegation, require }, results) {
+export async function runInGuest(suites, results) {
+  const { rust, withSystemd, node, withoutDelegation, require } = suites;
   const image = guestImage();
   if (image.lacking !== undefined) {
     results.skip('the cgroup v2 guest', image.lacking);
     return;
   }
   const inClone = (file) => relative(root, file);
+  const rustInClone = ({ name, file, folder, filters }) => {
+    return { name, file: inClone(file), folder: inClone(folder), filters };
+  };
   const job = {
-    rust: rust.map(({ name, file, folder, filters }) => {
-      return { name, file: inClone(file), folder: inClone(folder), filters };
-    }),
+    rust: rust.map(rustInClone),
+    withSystemd: withSystemd.map(rustInClone),
     node: node.map(inClone),
     withoutDelegation: withoutDelegation.map(inClone),
     require,

@@ -1,5 +1,6 @@
 // Running test suites as somebody, and adding their results up. `who` is
-//   { name, scratch, node, path(file of the clone), env, ids: { uid, gid } or {} }
+//   { name, scratch, node, path(file of the clone), env, ids: { uid, gid } or {}, enter: [WORD...] }
+// where `enter` are the words, if any, that a command in another place begins with.
 // Node built-ins only: the guest runs this too.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -53,9 +54,10 @@ export async function runRustTest({ name, file, folder }, who, filters, results)
   // Not by the mode of the file's making: the umask would keep the other user from writing it.
   chmodSync(skippedFile, 0o666);
   let result;
+  const [program, ...words] = [...(who.enter ?? []), who.path(file), ...filters];
   const { code, signal } = await lines(
-    who.path(file),
-    [...filters],
+    program,
+    words,
     (line) => {
       if (/^test .* \.\.\. ok$/.test(line) || line === '' || line.startsWith('running ')) return;
       const counts = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
