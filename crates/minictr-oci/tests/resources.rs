@@ -124,3 +124,28 @@ fn denied_devices_are_not_those_that_every_container_has() {
     let said = engine.call(&["run", "c1"]);
     assert_eq!((said.status, said.stdout.as_str()), (0, "4\n"), "{}", said.stderr);
 }
+
+#[test]
+fn without_a_cgroup_namespace_a_container_sees_its_own_cgroup_and_not_the_machines() {
+    let Some(engine) = engine() else { return };
+    engine.change(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "cgroup");
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+        mounts.push(json!({
+            "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "ro"],
+        }));
+        config["linux"]["resources"]["pids"] = json!({ "limit": 20 });
+        let script = "cd /sys/fs/cgroup; cat cgroup.procs pids/cgroup.procs 2>/dev/null; \
+            cat pids.max pids/pids.max 2>/dev/null; mkdir x pids/x";
+        config["process"]["args"] = json!(["sh", "-c", script]);
+    });
+    let said = engine.call(&["run", "c1"]);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert_eq!((lines.first(), lines.last()), (Some(&"1"), Some(&"20")), "{}", said.stdout);
+    // A process that the container's pid namespace has not is shown as 0.
+    assert!(!lines.contains(&"0"), "{}", said.stdout);
+    assert!(said.stderr.contains("Read-only file system"), "{}", said.stderr);
+}

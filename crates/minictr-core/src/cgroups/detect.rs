@@ -114,6 +114,7 @@ pub(super) fn mounts(found: &[Hierarchy]) -> Vec<CgroupMount> {
                 fs_type: string(if hierarchy.v2 { "cgroup2" } else { "cgroup" }),
                 data: string(&data),
                 links,
+                bound: Vec::new(),
             }
         })
         .collect()

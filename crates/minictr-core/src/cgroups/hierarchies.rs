@@ -1,5 +1,7 @@
 //! The hierarchies of a machine, and the cgroups that are made in them.
 
+use std::ffi::CString;
+
 use nix::errno::Errno;
 
 use super::cgroup::Cgroup;
@@ -55,6 +57,20 @@ impl Hierarchies {
     #[must_use]
     pub fn mounts(&self) -> Vec<CgroupMount> {
         detect::mounts(&self.found)
+    }
+
+    /// As [`Hierarchies::mounts`], of a container without a cgroup namespace of its own: in each
+    /// hierarchy what is below its own cgroup, or below this process's where it gets none.
+    #[must_use]
+    pub fn bound_mounts(&self, spec: &CgroupSpec<'_>) -> Vec<CgroupMount> {
+        let planned = self.planned_paths(spec);
+        let mut mounts = self.mounts();
+        for (mount, hierarchy) in mounts.iter_mut().zip(&self.found) {
+            let own = planned.iter().filter(|path| hierarchy.split(path).is_some()).cloned();
+            let directories = own.chain([hierarchy.directory(&hierarchy.own)]);
+            mount.bound = directories.flat_map(CString::new).collect();
+        }
+        mounts
     }
 
     /// Whether there is no hierarchy of v1.

@@ -134,6 +134,39 @@ pub struct CgroupMount {
     pub data: CString,
     /// Names that lead to it, such as `cpu` for `cpu,cpuacct`.
     pub links: Vec<CString>,
+    /// Directories of the host's, the first that is there being shown in its place. Without a cgroup
+    /// namespace of its own a new mount would show a container the whole hierarchy, or be refused.
+    pub bound: Vec<CString>,
+}
+
+impl CgroupMount {
+    /// A detached mount of what is to be shown in its place; nothing of a container's is named on the
+    /// way.
+    fn bound_tree(&self, flags: MsFlags) -> Result<Option<OwnedFd>, Errno> {
+        let mut found = Err(Errno::ENOENT);
+        for path in &self.bound {
+            found = paths::open_path(path, libc::O_PATH | libc::O_DIRECTORY);
+            if found.as_ref().err() != Some(&Errno::ENOENT) {
+                break;
+            }
+        }
+        if self.bound.is_empty() {
+            return Ok(None);
+        }
+        let tree = mount::open_tree_at(found?.as_fd(), OPEN_TREE_CLONE)?;
+        let chosen = [
+            (MsFlags::MS_RDONLY, MOUNT_ATTR_RDONLY),
+            (MsFlags::MS_NOSUID, MOUNT_ATTR_NOSUID),
+            (MsFlags::MS_NODEV, MOUNT_ATTR_NODEV),
+            (MsFlags::MS_NOEXEC, MOUNT_ATTR_NOEXEC),
+        ];
+        let attr_set = chosen
+            .iter()
+            .filter(|(flag, _)| flags.contains(*flag))
+            .fold(0, |all, (_, attribute)| all | attribute);
+        attributes::set(tree.as_fd(), 0, &MountAttr { attr_set, ..MountAttr::default() })?;
+        Ok(Some(tree))
+    }
 }
 
 impl MountAction {
@@ -376,7 +409,11 @@ fn mount_cgroups(
     if let [only] = hierarchies
         && only.directory.is_empty()
     {
-        return Ok(mount_here(target, &only.fs_type, &only.fs_type, flags, &only.data)?);
+        match only.bound_tree(flags)? {
+            Some(tree) => mount::move_mount(tree.as_fd(), target)?,
+            None => mount_here(target, &only.fs_type, &only.fs_type, flags, &only.data)?,
+        }
+        return Ok(());
     }
     let context = configured(c"tmpfs", c"cgroup", c"mode=755,size=64k")?;
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
@@ -387,9 +424,13 @@ fn mount_cgroups(
     for hierarchy in hierarchies {
         let name = hierarchy.directory.as_c_str();
         mkdirat(&top, name, Mode::from_bits_truncate(0o755))?;
-        let source = hierarchy.fs_type.as_c_str();
-        let data = (!hierarchy.data.is_empty()).then_some(hierarchy.data.as_c_str());
-        nix::mount::mount(Some(source), name, Some(source), flags, data)?;
+        if let Some(tree) = hierarchy.bound_tree(flags)? {
+            mount::move_mount_onto(tree.as_fd(), top.as_fd(), name)?;
+        } else {
+            let source = hierarchy.fs_type.as_c_str();
+            let data = (!hierarchy.data.is_empty()).then_some(hierarchy.data.as_c_str());
+            nix::mount::mount(Some(source), name, Some(source), flags, data)?;
+        }
         for link in &hierarchy.links {
             nix::unistd::symlinkat(name, &top, link.as_c_str())?;
         }

@@ -83,8 +83,14 @@ fn planned(
         ..LaunchRequest::default()
     };
     request.spec.process.as_mut().expect("it has one").no_new_privileges = Some(no_new_privileges);
-    let caller =
-        Caller { euid: 0, egid: 0, privileged: true, capabilities: u64::MAX, namespace_ids: None };
+    let caller = Caller {
+        euid: 0,
+        egid: 0,
+        initial_namespace: true,
+        privileged: true,
+        capabilities: u64::MAX,
+        namespace_ids: None,
+    };
     let mut filters = Filters::default();
     let host = Host { caller: &caller, cgroup_mounts: &[], ids, filters: &mut filters };
     let plan = compile(&request, host).expect("the request compiles");

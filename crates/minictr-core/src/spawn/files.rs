@@ -277,7 +277,8 @@ fn device(
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     let directory = if directory.is_empty() { "/" } else { directory };
     // A user namespace may not make device nodes, but it may bind those of the host.
-    let may_make = builder.host.ids == IdPlan::Host || kind == SFlag::S_IFIFO;
+    let in_initial = builder.host.ids == IdPlan::Host && builder.host.caller.initial_namespace;
+    let may_make = in_initial || kind == SFlag::S_IFIFO;
     let bind_from: Option<CString> = if may_make { None } else { Some(c_string(path, "device")?) };
     Ok(DevicePlan {
         directory: c_string(directory, "device")?,

@@ -390,6 +390,7 @@ fn a_random_request_is_refused_or_becomes_a_whole_plan() {
             let caller = Caller {
                 euid: 0,
                 egid: 0,
+                initial_namespace: true,
                 privileged: random.below(2) == 0,
                 capabilities: u64::MAX >> 23,
                 namespace_ids: None,

@@ -53,9 +53,9 @@ fn a_working_directory_on_an_inherited_descriptor_is_refused() {
         let said = run(&engine, &victim, &["run", "c1"]);
         assert_ne!(said.status, 0, "{number}: {}", said.stdout);
     }
-    for (text, link) in [("/work", "/proc/self/fd/7"), ("/work/below", "/proc/self/fd/8")] {
-        let _ = std::fs::remove_file(engine.rootfs().join("work"));
-        symlink(link, engine.rootfs().join("work")).unwrap();
+    for (text, link) in [("/place", "/proc/self/fd/7"), ("/place/below", "/proc/self/fd/8")] {
+        let _ = std::fs::remove_file(engine.rootfs().join("place"));
+        symlink(link, engine.rootfs().join("place")).unwrap();
         engine.change(|config| config["process"]["cwd"] = json!(text));
         assert_ne!(run(&engine, &victim, &["run", "c1"]).status, 0);
     }

@@ -11,6 +11,8 @@ use crate::spec::IdMapping;
 pub(in crate::spawn) struct Caller {
     pub(in crate::spawn) euid: u32,
     pub(in crate::spawn) egid: u32,
+    /// In the user namespace that the machine began with: elsewhere no device node can be made.
+    pub(in crate::spawn) initial_namespace: bool,
     /// Root of the machine: may write any map, idmap mounts, make device nodes.
     pub(in crate::spawn) privileged: bool,
     /// Capabilities that it can hand on: permitted and not bounded, one bit each.
@@ -33,7 +35,7 @@ impl Caller {
         let namespace_ids = (euid == 0 && egid == 0 && !initial_namespace && may_map)
             .then(|| MapLines { uids: own_ids("uid_map"), gids: own_ids("gid_map") })
             .filter(|lines| [&lines.uids, &lines.gids].iter().all(|map| has_several(map)));
-        Self { euid, egid, privileged, capabilities, namespace_ids }
+        Self { euid, egid, initial_namespace, privileged, capabilities, namespace_ids }
     }
 }
 

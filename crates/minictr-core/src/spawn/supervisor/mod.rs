@@ -181,9 +181,10 @@ impl Supervisor {
             self.give_back(range);
             return Err(error);
         }
+        let bound = self.bound_cgroup_mounts(&request, &ids);
         let host = Host {
             caller: &self.caller,
-            cgroup_mounts: &self.cgroup_mounts,
+            cgroup_mounts: bound.as_deref().unwrap_or(&self.cgroup_mounts),
             ids,
             filters: &mut self.filters,
         };

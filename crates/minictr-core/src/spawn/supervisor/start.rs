@@ -11,6 +11,7 @@ use super::Supervisor;
 use crate::cgroups::{Cgroup, CgroupSpec, Scope, no_hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::resctrl;
+use crate::rootfs::mounts::CgroupMount;
 use crate::spawn::ids::{self, IdPlan};
 use crate::spawn::launch::{Launch, Phase};
 use crate::spawn::plan::{Plan, Step};
@@ -18,6 +19,7 @@ use crate::spawn::report::{self, Progress};
 use crate::spawn::request::{CgroupMode, LaunchRequest};
 use crate::spawn::watch::Kind;
 use crate::spawn::{child, hints, limits, prepare};
+use crate::spec::NamespaceKind;
 use crate::state::journal::Journal;
 use crate::sys::{clone, files, process};
 
@@ -171,6 +173,25 @@ impl Supervisor {
         }
         let cgroup = launch.cgroup.insert(cgroup);
         delegate(cgroup, &launch.request, &launch.plan, Some(pid))
+    }
+
+    /// The cgroup mounts of a container without a cgroup namespace of its own. With the systemd driver
+    /// nobody knows yet where its cgroup will be.
+    pub(super) fn bound_cgroup_mounts(
+        &self,
+        request: &LaunchRequest,
+        ids: &IdPlan,
+    ) -> Option<Vec<CgroupMount>> {
+        let linux = request.spec.linux.as_ref()?;
+        let is_cgroup = |kind: Option<&str>| matches!(kind, Some("cgroup" | "cgroup2"));
+        let shown = request.spec.mounts.iter().any(|mount| is_cgroup(mount.kind.as_deref()));
+        let own_namespace =
+            linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::Cgroup);
+        if !shown || own_namespace || request.runtime.scope.is_some() {
+            return None;
+        }
+        let spec = CgroupSpec::of(request, linux.resources.as_ref(), *ids == IdPlan::Host);
+        Some(self.hierarchies.as_ref()?.bound_mounts(&spec))
     }
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
