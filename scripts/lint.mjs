@@ -11,7 +11,15 @@ import { needNodeModules, needRust } from './support/prerequisites.mjs';
 
 const bin = (name) => join(root, 'node_modules/.bin', name);
 
+const FUZZ = ['cargo', 'tree', '--quiet', '--manifest-path', 'fuzz/Cargo.toml', '--depth', '0'];
+
 const CHECKS = [
+  {
+    // A workspace of its own, whose lockfile has what the core needs as well.
+    name: 'the lockfile of the fuzz targets',
+    check: [...FUZZ, '--locked'],
+    fix: FUZZ,
+  },
   {
     name: 'rustfmt',
     check: ['cargo', 'fmt', '--all', '--check'],

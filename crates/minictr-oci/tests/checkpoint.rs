@@ -501,6 +501,9 @@ fn a_machine_without_criu_is_told_so() {
 
 #[test]
 fn a_kernel_that_criu_fails_on_is_named_with_its_own_reason() {
+    if missing(Feature::Root) {
+        return;
+    }
     let Some(engine) = Engine::new() else { return };
     let check = match Command::new("criu").arg("check").output() {
         Ok(check) if check.status.success() => return skip("a kernel that CRIU fails on"),
@@ -525,6 +528,20 @@ fn a_kernel_that_criu_fails_on_is_named_with_its_own_reason() {
     assert!(!engine.root().join("c2").exists());
     assert!(engine.cgroups("c2").is_empty());
     engine.call(&["exec", "c1", "true"]).well();
+}
+
+#[test]
+fn another_user_is_told_that_it_takes_root() {
+    if Feature::Root.present() {
+        return skip("another user than root");
+    }
+    let Some(engine) = Engine::new() else { return };
+    engine.start("c1");
+    let path = images(&engine, "images");
+    engine.call(&["checkpoint", "--image-path", &path, "c1"]).failed_with("it needs root");
+    assert_eq!(engine.status("c1"), "running");
+    engine.call(&["restore", "--image-path", &path, "c2"]).failed_with("it needs root");
+    assert!(!engine.root().join("c2").exists());
 }
 
 #[test]

@@ -43,8 +43,14 @@ impl Criu {
     /// The installed one.
     ///
     /// # Errors
-    /// `NotFound` where there is none.
+    /// `NotFound` where there is none, `Checkpoint` for a user whom it can't serve.
     pub(super) fn find() -> Result<Self> {
+        let user = nix::unistd::geteuid();
+        if !user.is_root() {
+            let object = format!("user {user}: it needs root");
+            return Err(Error::new(ErrorCode::Checkpoint, "use CRIU as", object)
+                .hint("checkpoint and restore containers of root's"));
+        }
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let program = std::env::split_paths(&path)
             .filter(|directory| directory.is_absolute())
