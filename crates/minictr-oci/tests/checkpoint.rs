@@ -321,7 +321,8 @@ fn in_the_foreground_the_streams_are_new_and_the_exit_status_is_the_programs() {
         }
     });
     let mut run = engine.command(&["run", "--detach", "c1"]);
-    run.stdout(Stdio::piped());
+    // Not those of the test, which may be a terminal of the machine's.
+    run.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut first = run.spawn().unwrap();
     assert!(first.wait().unwrap().success());
     wait_long(|| count(&engine) > 3);
