@@ -486,6 +486,9 @@ fn what_podman_asks_is_answered() {
 
 #[test]
 fn a_machine_without_criu_is_told_so() {
+    if missing(Feature::Root) {
+        return;
+    }
     let Some(engine) = Engine::new() else { return };
     engine.start("c1");
     let path = images(&engine, "images");

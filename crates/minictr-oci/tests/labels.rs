@@ -86,19 +86,15 @@ fn the_profile_of_a_config_holds_for_its_processes_unless_one_is_given_another()
 fn a_file_in_the_place_of_the_attribute_takes_nothing_of_it() {
     let Some(engine) = engine() else { return };
     let profile = Profile::load(&engine, "first");
-    let fake = engine.path.join("fake");
+    let fake = engine.rootfs().join("proc");
     for directory in ["self/attr/apparmor", "thread-self/attr/apparmor"] {
         std::fs::create_dir_all(fake.join(directory)).unwrap();
         std::fs::write(fake.join(directory).join("exec"), "").unwrap();
     }
     engine.change(|config| {
         config["process"]["apparmorProfile"] = json!(profile.name);
-        for mount in config["mounts"].as_array_mut().unwrap() {
-            if mount["destination"] == "/proc" {
-                *mount = json!({ "destination": "/proc", "type": "bind", "source": fake,
-                    "options": ["bind"] });
-            }
-        }
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/proc");
         config["linux"]["maskedPaths"] = json!([]);
         config["linux"]["readonlyPaths"] = json!([]);
     });
