@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 /**
  * Processes by what they hold, megabytes. V8 keeps its objects out of a fork (MADV_DONTFORK), so
- * that the same amount costs `child_process.spawn` three times as much in buffers, which are not.
+ * that the same amount costs `child_process.spawn` more than twice as much in buffers, which are not.
  */
 export const HEAPS = {
   empty: { objects: 0, buffers: 0 },
