@@ -10,7 +10,14 @@ import { lacks } from '../../support/host.js';
 import { watchForLeaks } from '../../support/leaks.js';
 import { newFolder } from '../../support/scratch.js';
 import { type TestUser, newUser, removeUser } from '../../support/users.js';
-import { type Answer, busyboxArchive, command, must, runtime } from '../support/engines.js';
+import {
+  type Answer,
+  PODMAN_SETTINGS,
+  busyboxArchive,
+  command,
+  must,
+  runtime,
+} from '../support/engines.js';
 
 watchForLeaks();
 
@@ -33,10 +40,7 @@ describe('rootless podman', { skip: needs }, () => {
     copyFileSync(runtime, copy);
     chmodSync(copy, 0o755);
     const settings = join(folder, 'containers.conf');
-    writeFileSync(
-      settings,
-      '[containers]\ndefault_ulimits = []\n[engine]\ninfra_image = "busybox"\n',
-    );
+    writeFileSync(settings, PODMAN_SETTINGS);
     // Podman watches sockets in it, whose paths have to be short.
     session = mkdtempSync(join(tmpdir(), 'm-'));
     chownSync(session, user.uid, user.gid);
@@ -114,30 +118,10 @@ describe('rootless podman', { skip: needs }, () => {
   test('two containers of a pod share what a pod shares', () => {
     const infra = ['--infra-command', '/bin/sleep 600'];
     ok('pod', 'create', '--name', 'pair', '--share', 'ipc,uts', ...infra, ...OFFLINE);
-    ok(
-      'run',
-      '--detach',
-      '--pod',
-      'pair',
-      '--name',
-      'first',
-      ...OFFLINE,
-      'busybox',
-      'sleep',
-      '600',
-    );
-    ok(
-      'run',
-      '--detach',
-      '--pod',
-      'pair',
-      '--name',
-      'second',
-      ...OFFLINE,
-      'busybox',
-      'sleep',
-      '600',
-    );
+    for (const name of ['first', 'second']) {
+      const inPod = ['--pod', 'pair', '--name', name, ...OFFLINE];
+      ok('run', '--detach', ...inPod, 'busybox', 'sleep', '600');
+    }
     const namespace = (name: string): string => ok('exec', name, 'readlink', '/proc/self/ns/uts');
     assert.equal(namespace('first'), namespace('second'));
     ok('pod', 'rm', '--force', '--time', '0', 'pair');

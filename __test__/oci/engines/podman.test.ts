@@ -9,6 +9,7 @@ import { watchForLeaks } from '../../support/leaks.js';
 import { newFolder } from '../../support/scratch.js';
 import {
   type Answer,
+  PODMAN_SETTINGS,
   busyboxArchive,
   command,
   must,
@@ -26,7 +27,6 @@ describe('podman', { skip: lacks('root', 'podman') }, () => {
     ...['--cgroup-manager', 'cgroupfs', '--events-backend', 'file', '--runtime', runtime],
   ];
   const settings = join(folder, 'containers.conf');
-  // The machine's own defaults may ask for limits that its root may not raise.
   const environment = { CONTAINERS_CONF: settings };
   const podman = (...words: string[]): Answer =>
     command(['podman', ...flags, ...words], environment);
@@ -34,10 +34,7 @@ describe('podman', { skip: lacks('root', 'podman') }, () => {
   const OFFLINE = ['--network', 'none'];
 
   before(() => {
-    writeFileSync(
-      settings,
-      '[containers]\ndefault_ulimits = []\n[engine]\ninfra_image = "busybox"\n',
-    );
+    writeFileSync(settings, PODMAN_SETTINGS);
     ok('import', busyboxArchive(), 'busybox');
   });
   after(() => {

@@ -15,6 +15,13 @@ import { newFolder, scratch } from '../../support/scratch.js';
 /** The runtime that engines are told to use. */
 export const runtime = join(repository, 'native/minictr-oci');
 
+/**
+ * containers.conf of Podman's tests. The machine's own defaults may ask for limits that its root may
+ * not raise, and for an image of the pods' that isn't here.
+ */
+export const PODMAN_SETTINGS =
+  '[containers]\ndefault_ulimits = []\n[engine]\ninfra_image = "busybox"\n';
+
 /** What a command of an engine printed, and how it ended. */
 export interface Answer {
   status: number | null;
