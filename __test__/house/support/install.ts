@@ -30,11 +30,13 @@ export interface Finished {
   stderr: string;
 }
 
-/** Runs a program in `folder` and waits for its end. */
+/** Runs a program in `folder`, its output without colours, and waits for its end. */
 export function finish(folder: string, file: string, args: readonly string[]): Finished {
   const { status, stdout, stderr, error } = spawnSync(file, args, {
     cwd: folder,
     encoding: 'utf8',
+    // Colours come even without a terminal where the environment says that it is CI's.
+    env: { ...process.env, NO_COLOR: '1' },
   });
   if (error) throw error;
   return { status, stdout, stderr };
