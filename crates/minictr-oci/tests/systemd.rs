@@ -267,3 +267,72 @@ fn a_systemd_unit_of_the_same_name_is_not_taken() {
     assert_eq!(engine.status("c1"), "created");
     assert_eq!(property(&unit(&engine), "ActiveState"), "active");
 }
+
+/// A unit of somebody else's, with the name and the slice of a container's.
+struct Others {
+    unit: String,
+    process: std::process::Child,
+}
+
+impl Others {
+    fn start(unit: &str) -> Self {
+        let mut command = Command::new("systemd-run");
+        if !nix::unistd::geteuid().is_root() {
+            command.arg("--user");
+        }
+        command.args(["--quiet", "--scope", "--slice=minictr-test.slice", "--unit", unit]);
+        let process = command.args(["sleep", "300"]).spawn().unwrap();
+        wait_until(|| property(unit, "ActiveState") == "active");
+        Self { unit: unit.to_owned(), process }
+    }
+
+    fn is_untouched(&mut self) -> bool {
+        property(&self.unit, "ActiveState") == "active"
+            && self.process.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        wait_until(|| is_gone(&self.unit));
+    }
+}
+
+#[test]
+fn a_kill_before_the_systemd_scope_is_made_leaves_anothers_of_its_name() {
+    let Some(engine) = engine() else { return };
+    let mut others = Others::start(&unit(&engine));
+    let path = engine.path.join("bus");
+    let silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let address = format!("unix:path={}", path.display());
+    let mut creator = engine
+        .command(&["--systemd-cgroup", "create", "c1"])
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &address)
+        .env("DBUS_SESSION_BUS_ADDRESS", &address)
+        .spawn()
+        .unwrap();
+    // It asks for its scope, so its state tells of one, and nobody answers.
+    let _asked = silent.accept().unwrap();
+    assert_eq!(engine.status("c1"), "creating");
+    creator.kill().unwrap();
+    creator.wait().unwrap();
+    engine.call(&["delete", "--force", "c1"]).well();
+    assert!(others.is_untouched());
+    engine.call(&["state", "c1"]).failed_with("does not exist");
+}
+
+#[test]
+fn a_systemd_scope_that_has_ended_leaves_anothers_of_its_name() {
+    let Some(engine) = engine() else { return };
+    let unit = unit(&engine);
+    engine.change(|config| config["process"]["args"] = json!(["true"]));
+    call(&engine, &["create", "c1"]).well();
+    engine.call(&["start", "c1"]).well();
+    engine.wait_for("c1", "stopped");
+    wait_until(|| is_gone(&unit));
+    let mut others = Others::start(&unit);
+    engine.call(&["delete", "c1"]).well();
+    assert!(others.is_untouched());
+}

@@ -51,6 +51,6 @@ pub use plan::{CgroupSpec, no_freezer, no_hierarchies, refuse_limits};
 use refuse::{check_block_io, not_on_v2, refuse_below_use};
 pub use stats::*;
 pub use systemd::{
-    Addresses, PROPERTY_ANNOTATIONS, SUBGROUP_ANNOTATION, Scope, ScopeName, Unit,
-    check_annotations, refuse_unit,
+    Addresses, Found, LoadedUnit, PROPERTY_ANNOTATIONS, SUBGROUP_ANNOTATION, Scope, ScopeName,
+    Unit, check_annotations, refuse_unit,
 };

@@ -204,7 +204,10 @@ impl Runtime {
         if self.systemd {
             let user = !namespaces::is_machine_root();
             let path = path.as_deref();
-            return Scope::of(path, &name, &spec.annotations, user, &self.addresses).map(Some);
+            let description = format!("container {id}, made at {}", now());
+            let annotations = &spec.annotations;
+            return Scope::of(path, &name, description, annotations, user, &self.addresses)
+                .map(Some);
         }
         if let Some(path) = &path {
             cgroups::refuse_unit(path)?;

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::create::{config_of, subject};
 use super::{Runtime, cgroup, processes, status};
-use crate::cgroups::{self, Hierarchies};
+use crate::cgroups::{self, Found, Hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::resctrl;
 use crate::spawn::ends_by_default;
@@ -85,14 +85,7 @@ impl Runtime {
 
     /// Ends all that a container has, and frees its id.
     pub(super) fn destroy(&self, locked: Locked, record: &Record) -> Result<()> {
-        end_processes(record)?;
-        if let Some(unit) = &record.unit
-            && let Err(error) = unit.stop(&self.addresses)
-            // A scope without a cgroup is on its way out, whether systemd can be asked or not.
-            && (record.cgroups.is_empty() || error.code != ErrorCode::CgroupUnavailable)
-        {
-            return Err(error);
-        }
+        self.end_processes(record)?;
         // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
         let config = config_of(&locked.entry).ok();
         locked.remove()?;
@@ -104,21 +97,32 @@ impl Runtime {
             None => Ok(()),
         }
     }
-}
 
-/// Ends its processes, and removes the cgroups and groups of `resctrl` that they were in.
-pub(super) fn end_processes(record: &Record) -> Result<()> {
-    if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
-        // ESRCH: it has just ended.
-        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-        let_die(record);
-        // What doesn't end now keeps its cgroup, whose removal says so.
-        let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
+    /// Ends a container's processes, and removes the unit, the cgroups and the groups of `resctrl` that
+    /// they were in.
+    pub(super) fn end_processes(&self, record: &Record) -> Result<()> {
+        if let Some(pidfd) = record.process.as_ref().and_then(|process| process.find()) {
+            // ESRCH: it has just ended.
+            let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let_die(record);
+            // What doesn't end now keeps its cgroup, whose removal says so.
+            let _ = has_ended(pidfd.as_fd(), PATIENCE_MS);
+        }
+        let unit = record.unit.as_ref().map(|unit| unit.find(&self.addresses)).transpose();
+        // Another unit's cgroup is at the same place.
+        if !record.cgroups.is_empty() && !matches!(unit, Ok(Some(Found::Other))) {
+            cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
+        }
+        match unit {
+            Ok(Some(Found::Own(unit))) => unit.stop()?,
+            Ok(_) => {}
+            // A scope without a cgroup is on its way out, whether systemd can be asked or not.
+            Err(error)
+                if error.code == ErrorCode::CgroupUnavailable && !record.cgroups.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        resctrl::remove(&record.resctrl)
     }
-    if !record.cgroups.is_empty() {
-        cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
-    }
-    resctrl::remove(&record.resctrl)
 }
 
 /// A freezer of v1 holds even what has been killed.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::Runtime;
 use super::create::{read_config, record, stream_names, subject};
-use super::end::end_processes;
 use super::prepared::{HandOver, write_pid_file};
 use crate::cgroups::{Cgroup, CgroupSpec, Hierarchies};
 use crate::checkpoint::{Events, Restoration, RestoreOptions, restore};
@@ -85,7 +84,7 @@ impl Runtime {
             Ok(process) => Ok(Restored { process, terminal }),
             Err(error) => {
                 // The failure that led here is the one to tell; what is left now, a deletion clears.
-                if end_processes(&record).is_ok() {
+                if self.end_processes(&record).is_ok() {
                     let _ = locked.remove();
                 }
                 Err(error)

@@ -105,7 +105,8 @@ fn plans() -> Vec<Vec<&'static str>> {
     let null = || -> OwnedFd { std::fs::File::open("/dev/null").expect("it opens").into() };
     let scope = || {
         let none = Default::default();
-        Scope::of(None, "c1", &none, false, &Addresses::default()).expect("it is a scope")
+        Scope::of(None, "c1", String::new(), &none, false, &Addresses::default())
+            .expect("it is a scope")
     };
     let waiting = || RuntimeOptions {
         outlives: true,

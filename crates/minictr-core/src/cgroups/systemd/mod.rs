@@ -8,37 +8,33 @@
 //! | module | what it does |
 //! |---|---|
 //! | `name` | `cgroupsPath` as slice and scope |
+//! | `manager` | systemd itself: what it is asked, and what its answers mean |
 //! | `properties` | limits as properties |
 //! | `annotations` | properties that a config sets itself |
 
 mod annotations;
+mod manager;
 mod name;
 mod properties;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::CgroupSpec;
 use super::{Cgroup, Hierarchies};
-use crate::dbus::{Call, Connection, Failure, Signal, Value};
+use crate::dbus::Value;
 use crate::error::{Error, ErrorCode, Result};
 use crate::spec::Resources;
+
+use manager::Manager;
 
 pub use annotations::PREFIX as PROPERTY_ANNOTATIONS;
 pub use name::{ScopeName, refuse_unit};
 
 /// The annotation that names a cgroup below the scope which the container's is to be.
 pub const SUBGROUP_ANNOTATION: &str = "run.oci.systemd.subgroup";
-/// How long systemd may take for a job, as runc waits.
-const JOB_PATIENCE: Duration = Duration::from_secs(30);
-const NAME: &str = "org.freedesktop.systemd1";
-const PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
-const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const DESCRIPTION: &str = "Description";
 
 /// A property of a unit.
 type Property = (String, Value);
@@ -54,7 +50,8 @@ pub struct Addresses {
     pub runtime_directory: Option<String>,
 }
 
-/// Who a unit belongs to, and its name: what is written down of it.
+/// Who a unit belongs to, its name, and what tells it from another of that name: what is written down
+/// of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
@@ -62,6 +59,26 @@ pub struct Unit {
     pub name: String,
     /// It is one of the user's own systemd.
     pub user: bool,
+    /// Its `Description`, which no other unit has unless configs give several the same one.
+    pub description: String,
+}
+
+/// What systemd has under a unit's name.
+#[derive(Debug)]
+pub enum Found {
+    /// The unit itself.
+    Own(LoadedUnit),
+    /// Another unit, whose cgroup is the one that this one would have.
+    Other,
+    /// No unit.
+    Nothing,
+}
+
+/// A unit that systemd has.
+#[derive(Debug)]
+pub struct LoadedUnit {
+    manager: Manager,
+    name: String,
 }
 
 /// A scope to make for a container.
@@ -69,6 +86,7 @@ pub struct Unit {
 pub struct Scope {
     name: ScopeName,
     user: bool,
+    description: String,
     addresses: Addresses,
     properties: Vec<Property>,
     subgroup: Option<String>,
@@ -89,23 +107,35 @@ pub fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<()> {
 
 impl Scope {
     /// From `cgroupsPath` and the annotations of a config; `fallback` is the name of a container whose
-    /// config names none. `user`: by the user's own systemd.
+    /// config names none, and `description` what people see where annotations say nothing else: never
+    /// that of another unit. `user`: by the user's own systemd.
     ///
     /// # Errors
     /// `InvalidArgument`.
     pub fn of(
         path: Option<&str>,
         fallback: &str,
+        description: String,
         annotations: &BTreeMap<String, String>,
         user: bool,
         addresses: &Addresses,
     ) -> Result<Self> {
         let subgroup = annotations.get(SUBGROUP_ANNOTATION).filter(|name| !name.is_empty());
+        let name = ScopeName::parse(path, fallback, user)?;
+        let properties = annotations::properties(annotations)?;
+        let described = properties.iter().rfind(|(name, _)| name == DESCRIPTION);
+        let description = match described.and_then(|(_, value)| value.as_text()) {
+            None => description,
+            // systemd describes a unit by its name then.
+            Some("") => name.unit.clone(),
+            Some(text) => text.to_owned(),
+        };
         Ok(Self {
-            name: ScopeName::parse(path, fallback, user)?,
+            name,
             user,
+            description,
             addresses: addresses.clone(),
-            properties: annotations::properties(annotations)?,
+            properties,
             subgroup: subgroup.cloned(),
         })
     }
@@ -113,7 +143,11 @@ impl Scope {
     /// What is to be written down of it before it is made.
     #[must_use]
     pub fn unit(&self) -> Unit {
-        Unit { name: self.name.unit.clone(), user: self.user }
+        Unit {
+            name: self.name.unit.clone(),
+            user: self.user,
+            description: self.description.clone(),
+        }
     }
 
     /// Whether the user's own systemd makes it, which puts no rules for devices in force.
@@ -131,7 +165,7 @@ impl Scope {
         let yes = |name: &str| (name.to_owned(), Value::Bool(true));
         let only_v2 = hierarchies.only_v2();
         let mut properties = vec![
-            ("Description".to_owned(), Value::text(format!("container {}", self.name.unit))),
+            (DESCRIPTION.to_owned(), Value::text(&*self.description)),
             ("Slice".to_owned(), Value::text(&*self.name.slice)),
             ("PIDs".to_owned(), Value::Array("u".to_owned(), vec![Value::U32(pid as u32)])),
             yes("Delegate"),
@@ -149,12 +183,15 @@ impl Scope {
         manager.start_scope(&self.name.unit, properties)
     }
 
-    /// As [`Unit::stop`].
+    /// Ends it with all that is in it, where it has been made and isn't gone.
     ///
     /// # Errors
-    /// As for [`Unit::stop`].
+    /// `CgroupUnavailable` where systemd can't be asked, `Cgroup` where it refuses.
     pub fn stop(&self) -> Result<()> {
-        self.unit().stop(&self.addresses)
+        match self.unit().find(&self.addresses)? {
+            Found::Own(unit) => unit.stop(),
+            Found::Other | Found::Nothing => Ok(()),
+        }
     }
 
     /// The cgroup of the scope that a process is in, with its limits in force. `paths` are its
@@ -232,187 +269,27 @@ impl Unit {
         Manager::connect(self.user, addresses)?.set(&self.name, properties)
     }
 
-    /// Ends it with all that is in it; one that is gone is.
+    /// Looks for it. One of its name needn't be it: whoever wrote it down may have been killed before it
+    /// was made, or it has ended since, and the name is free for everybody.
     ///
     /// # Errors
     /// `CgroupUnavailable` where systemd can't be asked, `Cgroup` where it refuses.
-    pub fn stop(&self, addresses: &Addresses) -> Result<()> {
-        Manager::connect(self.user, addresses)?.stop(&self.name)
+    pub fn find(&self, addresses: &Addresses) -> Result<Found> {
+        let mut manager = Manager::connect(self.user, addresses)?;
+        Ok(match manager.description(&self.name)? {
+            None => Found::Nothing,
+            Some(found) if found != self.description => Found::Other,
+            Some(_) => Found::Own(LoadedUnit { manager, name: self.name.clone() }),
+        })
     }
 }
 
-/// systemd, over one connection.
-#[derive(Debug)]
-struct Manager {
-    connection: Connection,
-    bus: bool,
-    listens: bool,
-}
-
-impl Manager {
-    fn connect(user: bool, addresses: &Addresses) -> Result<Self> {
-        let (address, private) = if user {
-            let private = addresses.runtime_directory.as_deref();
-            (&addresses.user, private.map(|folder| format!("{folder}/systemd/private")))
-        } else {
-            (&addresses.system, Some("/run/systemd/private".to_owned()))
-        };
-        let over = |address: &str, bus| {
-            Connection::open(address, bus).map(|connection| Self {
-                connection,
-                bus,
-                listens: false,
-            })
-        };
-        let error = match over(address, true) {
-            Ok(manager) => return Ok(manager),
-            Err(error) => error,
-        };
-        // systemd's own socket, for whoever it belongs to: there without a bus too.
-        let private = private.filter(|path| Path::new(path).exists());
-        if let Some(path) = private
-            && let Ok(manager) = over(&format!("unix:path={path}"), false)
-        {
-            return Ok(manager);
-        }
-        Err(unavailable(user, error))
+impl LoadedUnit {
+    /// Ends it with all that is in it.
+    ///
+    /// # Errors
+    /// `Cgroup` where systemd refuses, `Io` where it says nothing.
+    pub fn stop(mut self) -> Result<()> {
+        self.manager.stop(&self.name)
     }
-
-    fn call(&mut self, method: &str, arguments: Vec<Value>) -> Result<Vec<Value>, Failure> {
-        let call = Call { destination: NAME, path: PATH, interface: MANAGER, method, arguments };
-        self.connection.call(&call)
-    }
-
-    /// Lets the bus send us what comes of jobs. Without a bus it comes anyway.
-    fn listen(&mut self) -> Result<()> {
-        if !self.bus || std::mem::replace(&mut self.listens, true) {
-            return Ok(());
-        }
-        let rule = format!(
-            "type='signal',sender='{NAME}',path='{PATH}',interface='{MANAGER}',member='JobRemoved'"
-        );
-        let call = Call {
-            destination: "org.freedesktop.DBus",
-            path: "/org/freedesktop/DBus",
-            interface: "org.freedesktop.DBus",
-            method: "AddMatch",
-            arguments: vec![Value::text(rule)],
-        };
-        match self.connection.call(&call) {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(self.refused(failure, "listen to", "systemd")),
-        }
-    }
-
-    fn start_scope(&mut self, unit: &str, properties: Vec<Property>) -> Result<()> {
-        self.listen()?;
-        let arguments = vec![
-            Value::text(unit),
-            Value::text("replace"),
-            list(properties),
-            Value::Array("(sa(sv))".to_owned(), Vec::new()),
-        ];
-        let mut started = self.call("StartTransientUnit", arguments.clone());
-        if matches!(&started, Err(Failure::Refused { name, .. }) if name == UNIT_EXISTS) {
-            // One that failed keeps its name until somebody has taken notice.
-            let _ = self.call("ResetFailedUnit", vec![Value::text(unit)]);
-            started = self.call("StartTransientUnit", arguments);
-        }
-        match started {
-            Ok(values) => self.finish(&values, "start", unit),
-            Err(failure) => Err(self.refused(failure, "start", unit)),
-        }
-    }
-
-    fn set(&mut self, unit: &str, properties: Vec<Property>) -> Result<()> {
-        let runtime = Value::Bool(true);
-        let arguments = vec![Value::text(unit), runtime, list(properties)];
-        match self.call("SetUnitProperties", arguments) {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(self.refused(failure, "set properties of", unit)),
-        }
-    }
-
-    fn stop(&mut self, unit: &str) -> Result<()> {
-        self.listen()?;
-        let name = || Value::text(unit);
-        // Its processes would be asked to end, and be given time for it.
-        let _ = self.call("KillUnit", vec![name(), Value::text("all"), Value::I32(libc::SIGKILL)]);
-        let stopped = match self.call("StopUnit", vec![name(), Value::text("replace")]) {
-            Ok(values) => self.finish(&values, "stop", unit),
-            Err(Failure::Refused { name, .. }) if name == NO_SUCH_UNIT => Ok(()),
-            Err(failure) => Err(self.refused(failure, "stop", unit)),
-        };
-        // One that ended badly would be kept, and its name with it; mostly there is none.
-        let _ = self.call("ResetFailedUnit", vec![name()]);
-        stopped
-    }
-
-    /// Waits for the end of the job that a call has begun.
-    fn finish(&mut self, answer: &[Value], operation: &'static str, unit: &str) -> Result<()> {
-        let job = answer.first().and_then(Value::as_text).unwrap_or_default().to_owned();
-        let ended = |signal: &Signal| {
-            let text = |at: usize| signal.values.get(at).and_then(Value::as_text);
-            let ours = signal.interface == MANAGER
-                && signal.member == "JobRemoved"
-                && text(1) == Some(&job);
-            ours.then(|| text(3).unwrap_or_default().to_owned())
-        };
-        let result = self.connection.wait_for(JOB_PATIENCE, ended).map_err(|error| {
-            error.hint(
-                "systemd has begun the job, and doesn't come to its end: `systemctl list-jobs`",
-            )
-        })?;
-        if result == "done" {
-            return Ok(());
-        }
-        let object = format!("`{unit}`: the job's result is `{result}`");
-        Err(Error::new(ErrorCode::Cgroup, format!("{operation} systemd unit"), object)
-            .hint(format!("`systemctl status {unit}` or systemd's journal says more")))
-    }
-
-    fn refused(&self, failure: Failure, operation: &'static str, unit: &str) -> Error {
-        match failure {
-            Failure::Broken(error) => error,
-            Failure::Refused { name, .. }
-                if name.ends_with(".ServiceUnknown") || name.ends_with(".NameHasNoOwner") =>
-            {
-                let what = "systemd: it isn't on this bus";
-                Error::new(ErrorCode::CgroupUnavailable, "ask", what).hint(HINT)
-            }
-            Failure::Refused { name, .. } if name == UNIT_EXISTS => {
-                let object = format!("`{unit}`: there is one of that name");
-                Error::new(ErrorCode::AlreadyExists, format!("{operation} systemd unit"), object)
-            }
-            Failure::Refused { name, text } => {
-                let object = format!("`{unit}`: {text} ({name})");
-                Error::new(ErrorCode::Cgroup, format!("{operation} systemd unit"), object)
-            }
-        }
-    }
-}
-
-const HINT: &str = "the cgroup driver `systemd` asks systemd, as the machine's first process, over D-Bus: without them use the cgroup driver `cgroupfs`";
-
-/// The error where systemd can't be reached.
-fn unavailable(user: bool, mut error: Error) -> Error {
-    // sd_booted(3)
-    let hint = if !Path::new("/run/systemd/system").exists() {
-        format!("systemd doesn't run on this machine; {HINT}")
-    } else if user {
-        "it takes a session of this user's (`loginctl enable-linger`), and `DBUS_SESSION_BUS_ADDRESS` or `XDG_RUNTIME_DIR` that lead to its bus".to_owned()
-    } else {
-        "systemd runs, but the system bus doesn't: perhaps the package `dbus` isn't installed"
-            .to_owned()
-    };
-    error.code = ErrorCode::CgroupUnavailable;
-    error.operation = format!("use cgroup driver `systemd`: {}", error.operation);
-    error.hint(hint)
-}
-
-fn list(properties: Vec<Property>) -> Value {
-    let entries = properties
-        .into_iter()
-        .map(|(name, value)| Value::Struct(vec![Value::Text(name), Value::variant(value)]));
-    Value::Array("(sv)".to_owned(), entries.collect())
 }

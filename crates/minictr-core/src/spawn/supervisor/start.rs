@@ -155,13 +155,7 @@ impl Supervisor {
         let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
         // From here on there may be a unit to stop.
         launch.scope = Some(Arc::clone(&scope));
-        if let Err(error) = scope.start(pid, &spec, hierarchies) {
-            if error.code == ErrorCode::AlreadyExists {
-                // Another's, which goes on.
-                launch.scope = None;
-            }
-            return Err(error);
-        }
+        scope.start(pid, &spec, hierarchies)?;
         let paths = scope.paths(pid, hierarchies)?;
         if let Some(ledger) = &mut self.ledger {
             ledger.begin(launch.id, &paths)?;
