@@ -24,6 +24,16 @@ pub struct Usage {
     pub oom_kills: u64,
 }
 
+/// Descriptors that a child writes `0` into to put itself into a cgroup. The kernel asks for the
+/// opener's permission, not the writer's.
+#[derive(Debug, Default)]
+pub struct Attach<'a> {
+    /// All but the next.
+    pub others: Vec<BorrowedFd<'a>>,
+    /// That of v1's memory hierarchy.
+    pub memory: Option<BorrowedFd<'a>>,
+}
+
 /// One container's cgroup, in as many hierarchies as it needs. Dropping it leaves the cgroup as it
 /// is; [`Cgroup::remove`] removes it.
 #[derive(Debug, Default)]
@@ -213,11 +223,20 @@ impl Cgroup {
         self.lists_devices
     }
 
-    /// Descriptors that the child writes `0` into to put itself in, memory's last. The kernel asks
-    /// for the opener's permission, not the writer's.
+    /// What a child puts itself in by.
     #[must_use]
-    pub fn attach_fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.members.iter().filter_map(|member| member.attach.as_ref()).map(AsFd::as_fd).collect()
+    pub fn attach(&self) -> Attach<'_> {
+        let mut attach = Attach::default();
+        for member in &self.members {
+            let Some(fd) = member.attach.as_ref().map(AsFd::as_fd) else { continue };
+            // The one cgroup of v2 is for everything.
+            if member.has(Controller::Memory) && !member.v2 {
+                attach.memory = Some(fd);
+            } else {
+                attach.others.push(fd);
+            }
+        }
+        attach
     }
 
     /// Directory of the v2 cgroup, for `clone3(2)` to start the child in where it can.

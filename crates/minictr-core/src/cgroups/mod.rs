@@ -42,7 +42,7 @@ mod systemd;
 mod v1;
 mod v2;
 
-pub use cgroup::{Cgroup, Usage};
+pub use cgroup::{Attach, Cgroup, Usage};
 pub use delegate::DELEGATE_ANNOTATION;
 pub use end::remove_leftover;
 pub use freeze::FREEZE_PATIENCE;

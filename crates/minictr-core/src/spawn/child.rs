@@ -211,6 +211,11 @@ impl<'a> Walk<'a> {
                     write_all(*procs, b"0")?;
                 }
             }
+            Step::AttachMemory => {
+                if let Some(procs) = self.plan.memory_procs {
+                    write_all(procs, b"0")?;
+                }
+            }
             Step::JoinCgroupNamespace(namespace) => {
                 // SAFETY: the plan's owner keeps the descriptor open, and a copy of its table is
                 // ours.

@@ -13,7 +13,7 @@ use crate::rootfs::root::{PART_OVERLAY, PART_SKELETON};
 /// The hint for a failed step, where there is something to say that the errno doesn't.
 pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
     let text = match (step, fault.part, fault.errno) {
-        (Step::AttachCgroups, 0, Errno::ENOMEM | Errno::EBUSY) => {
+        (Step::AttachCgroups | Step::AttachMemory, 0, Errno::ENOMEM | Errno::EBUSY) => {
             "the memory limit is too small to start in"
         }
         // Whatever the step was: `Error::exhaustion` says what there is to say.

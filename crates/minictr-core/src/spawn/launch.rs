@@ -287,9 +287,9 @@ impl Launch {
             return Error::new(
                 ErrorCode::ResourceExhausted,
                 "start",
-                format!("{object}: out of memory"),
-            )
-            .hint("the memory limit is too small to start in");
+                // In runc's words.
+                format!("{object}: container init was OOM-killed (memory limit too low?)"),
+            );
         }
         let how = match (result.signal, result.code) {
             (Some(libc::SIGKILL), _) => {

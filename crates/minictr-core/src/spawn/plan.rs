@@ -5,7 +5,7 @@
 //! two. Each step has a note beside it, from which the parent makes the sentence of a failure.
 
 use std::ffi::CString;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::ids::IdPlan;
 use super::labels::Attribute;
 use super::limits::Limit;
 use super::terminal::Console;
+use crate::cgroups::Attach;
 use crate::error::{Error, ErrorCode};
 use crate::network;
 use crate::rootfs::host::{HostPlan, PART_LAYER};
@@ -72,6 +73,7 @@ pub(super) enum Step {
     SecurityAttribute(Attribute),
     SessionKeyring { tolerate_quota: bool },
     AwaitRecord,
+    AttachMemory,
     ResolveUser { root: CString, user: String, groups: Vec<String> },
     DropBounding(u64),
     SetIds { uid: u32, gid: u32, groups: Vec<u32>, set_groups: bool },
@@ -128,6 +130,7 @@ impl Step {
             Self::JoinProcess { .. } => "join the container",
             Self::DieWithParent => "die with the parent",
             Self::AttachCgroups => "attach to cgroups",
+            Self::AttachMemory => "attach to the memory cgroup",
             Self::JoinCgroupNamespace(_) => "join the cgroup namespace",
             Self::AwaitScope => "wait for the systemd scope",
             Self::UnshareCgroup => "make the cgroup namespace",
@@ -269,8 +272,10 @@ pub(super) struct Plan {
     pub(super) sources: Vec<Source>,
     /// Set by the parent on the child, which may lack the privilege for a raise.
     pub(super) oom_score_adj: Option<i32>,
-    /// Filled in once the cgroup is made: descriptors of `tasks`, memory's last.
+    /// Filled in once the cgroup is made, by [`Plan::attach`]: descriptors of `tasks`.
     pub(super) cgroup_procs: Vec<RawFd>,
+    /// Likewise memory's, where it is attached to after the set-up.
+    pub(super) memory_procs: Option<RawFd>,
     /// Filled in by the parent: pipes among the program's standard streams.
     pub(super) pipes: Vec<RawFd>,
     pub(super) program: Program,
@@ -285,6 +290,30 @@ impl Plan {
     /// first that the child itself takes.
     pub(super) fn joins(&self) -> usize {
         self.steps.iter().take_while(|step| !matches!(step, Step::DieWithParent)).count()
+    }
+
+    /// Fills in what the child attaches to. `may_wait`: the parent's permission over a cgroup is
+    /// enough, whoever the child is by then.
+    ///
+    /// What a process uses is charged to where it is at that moment, and stays there. The set-up, the
+    /// copies of this process's pages that the child makes for it and what the kernel keeps of mounts,
+    /// needs more than many a program does, so memory's cgroup comes after it: but not where the set-up
+    /// itself writes what the container's image holds or runs programs, which are to be limited, nor
+    /// where a cgroup namespace is made, whose root would be another one.
+    pub(super) fn attach(&mut self, to: &Attach<'_>, may_wait: bool) {
+        let needs_it_first = |step: &Step| match step {
+            Step::UnshareCgroup | Step::AwaitHooks => true,
+            Step::Hooks { moment, .. } => *moment == Moment::CreateContainer,
+            Step::Mount(mount) => {
+                matches!(mount.action, MountAction::New { copy_up: true, .. })
+            }
+            _ => false,
+        };
+        let memory = to.memory.map(|fd| fd.as_raw_fd());
+        let late = may_wait && !self.steps.iter().any(needs_it_first);
+        self.memory_procs = memory.filter(|_| late);
+        self.cgroup_procs = to.others.iter().map(AsRawFd::as_raw_fd).collect();
+        self.cgroup_procs.extend(memory.filter(|_| !late));
     }
 
     /// Takes the right to make device nodes away.

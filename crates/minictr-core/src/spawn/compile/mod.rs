@@ -144,6 +144,7 @@ pub(in crate::spawn) fn compile(request: &LaunchRequest, host: Host<'_>) -> Resu
         sources: builder.sources,
         oom_score_adj: process.oom_score_adj,
         cgroup_procs: Vec::new(),
+        memory_procs: None,
         pipes: Vec::new(),
         program,
         own_pid_namespace: is_new(linux, NamespaceKind::Pid),

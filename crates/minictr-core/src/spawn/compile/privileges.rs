@@ -48,6 +48,13 @@ pub(super) fn give_up_privileges(
     }
     // While it still may make the calls for it, whatever the filter.
     builder.push(Step::AwaitRecord, ErrorCode::Internal, "wait for", "the parent");
+    // After all that the set-up uses, and before anything of the container's is read or run.
+    builder.push(
+        Step::AttachMemory,
+        ErrorCode::Cgroup,
+        "attach to memory cgroup of",
+        format!("container `{}`", builder.request.id),
+    );
 
     if builder.host.ids != IdPlan::Own
         && (builder.request.user.is_some() || !builder.request.groups.is_empty())

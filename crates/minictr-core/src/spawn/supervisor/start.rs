@@ -190,8 +190,8 @@ impl Supervisor {
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
         if let Some(joined) = launch.request.runtime.join.clone() {
-            let fds = joined.cgroup.as_ref().map(Cgroup::attach_fds).unwrap_or_default();
-            launch.plan.cgroup_procs = fds.iter().map(AsRawFd::as_raw_fd).collect();
+            let attach = joined.cgroup.as_ref().map(Cgroup::attach).unwrap_or_default();
+            launch.plan.attach(&attach, self.caller.privileged);
             return Ok(());
         }
         let linux = launch.request.spec.linux.as_ref();
@@ -232,7 +232,7 @@ impl Supervisor {
         }
         if let Some(cgroup) = &mut launch.cgroup {
             delegate(cgroup, &launch.request, &launch.plan, None)?;
-            launch.plan.cgroup_procs = cgroup.attach_fds().iter().map(AsRawFd::as_raw_fd).collect();
+            launch.plan.attach(&cgroup.attach(), self.caller.privileged);
         }
         Ok(())
     }
