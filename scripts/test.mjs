@@ -70,7 +70,7 @@ const GUEST = {
     'minictr-oci tests/exec_cgroup.rs': '',
   },
   withSystemd: { 'minictr-oci tests/systemd.rs': '' },
-  node: ['container/cgroup-v2', 'container/result', 'denial/limits'],
+  node: ['container/apparmor', 'container/cgroup-v2', 'container/result', 'denial/limits'],
   withoutDelegation: ['container/cgroup-v2'],
   require: [
     'cgroup-v2',
@@ -156,13 +156,15 @@ function testFiles(folder) {
     .sort();
 }
 
+/** The path of a compiled test file in __test__. */
+const inTests = (file) => relative(join(root, 'build/__test__'), file);
+
 /** Whether a test file makes sense only once, as whoever runs the whole. */
-const runsOnce = (file) => /\/__test__\/(house|types|oci)\//.test(file);
+const runsOnce = (file) => /^(house|types|oci)\//.test(inTests(file));
 
 /** Those test files of `list` whose paths in __test__ begin with one of `parts`. */
 function chosen(list, parts) {
-  const folder = join(root, 'build/__test__');
-  return list.filter((file) => parts.some((part) => relative(folder, file).startsWith(part)));
+  return list.filter((file) => parts.some((part) => inTests(file).startsWith(part)));
 }
 
 /** Those Rust test files of `list` that `parts` names, each with the filters of its tests. */
@@ -231,7 +233,7 @@ await main(async (args) => {
     only === 'rust'
       ? []
       : testFiles(join(root, 'build/__test__')).filter(
-          (file) => filters.length === 0 || filters.some((part) => file.includes(part)),
+          (file) => filters.length === 0 || filters.some((part) => inTests(file).includes(part)),
         );
 
   const results = new Results();

@@ -87,6 +87,10 @@ const FEATURES = {
   'io-cgroup': () => canLimit(ownCgroup('blkio') === undefined ? 'io' : 'blkio'),
   'cgroup-v1': () => ownCgroup('memory') !== undefined,
   'cgroup-v2': () => ownCgroup('memory') === undefined && canLimit('memory'),
+  apparmor: () =>
+    readFileSync('/sys/module/apparmor/parameters/enabled', 'utf8').startsWith('Y') &&
+    installed('apparmor_parser'),
+  'no-apparmor': () => !existsSync('/sys/module/apparmor/parameters/enabled'),
   fuse: () => isRoot && existsSync('/dev/fuse'),
   useradd: () => isRoot && installed('useradd') && installed('userdel'),
   setpriv: () => installed('setpriv'),

@@ -15,12 +15,6 @@ export type SecurityDraft = {
     : Security[Name];
 };
 
-/** Kernel modules of which we can honour that they are to do nothing. */
-const MODULES: Readonly<Record<string, { name: string; present: string; off: string }>> = {
-  apparmor: { name: 'AppArmor', present: '/sys/kernel/security/apparmor', off: 'unconfined' },
-  label: { name: 'SELinux', present: '/sys/fs/selinux/enforce', off: 'disable' },
-};
-
 const LATER = new Set(['proc-opts', 'writable-cgroups', 'credentialspec', 'smack']);
 
 /** Reads one `--security-opt`. */
@@ -45,14 +39,15 @@ export function securityOption(text: string): SecurityChange {
       if (value !== 'unconfined') break;
       return (security) => (security.unmask = ['ALL']);
     case 'apparmor':
+      return apparmor(value);
     case 'label':
-      return withoutModule(name, value);
+      return label(value);
     default:
       if (LATER.has(name)) throw new ValueError(`\`${name}\` isn't available yet`);
   }
   throw new ValueError(
     `\`${text}\` is not one of its values`,
-    'there are `no-new-privileges`, `nesting`, `seccomp=unconfined|FILE`, `mask=PATH` and `unmask=PATH|ALL`',
+    'there are `no-new-privileges`, `nesting`, `seccomp=unconfined|FILE`, `apparmor=PROFILE`, `mask=PATH` and `unmask=PATH|ALL`',
   );
 }
 
@@ -62,17 +57,27 @@ function absolute(paths: readonly string[]): readonly string[] {
   throw new ValueError(`\`${relative ?? ''}\` is not an absolute path in the container`);
 }
 
-function withoutModule(option: string, value: string): SecurityChange {
-  const { name, present, off } = MODULES[option] ?? { name: option, present: '/', off: '' };
-  if (value !== off && existsSync(present)) {
-    throw new ValueError(
-      `\`${option}=${value}\` isn't available yet`,
-      `there is \`${option}=${off}\``,
-    );
+function apparmor(profile: string): SecurityChange {
+  if (profile === '') throw new ValueError('`apparmor=` names no profile', 'such as `unconfined`');
+  // Where AppArmor isn't there, nothing is confined by it.
+  if (profile === 'unconfined' && !runsApparmor()) return () => {};
+  return (security) => (security.apparmorProfile = profile);
+}
+
+function runsApparmor(): boolean {
+  try {
+    return readFileSync('/sys/module/apparmor/parameters/enabled', 'utf8').startsWith('Y');
+  } catch {
+    return false;
   }
-  if (value !== off)
-    throw new ValueError(`\`${option}=${value}\`: ${name} isn't there on this machine`);
-  return () => {};
+}
+
+function label(value: string): SecurityChange {
+  const text = `\`label=${value}\``;
+  const enabled = existsSync('/sys/fs/selinux/enforce');
+  if (value === 'disable' && !enabled) return () => {};
+  if (enabled) throw new ValueError(`${text} isn't available yet`);
+  throw new ValueError(`${text}: SELinux isn't there on this machine`);
 }
 
 function seccomp(value: string): SecurityChange {

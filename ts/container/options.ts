@@ -143,6 +143,12 @@ export interface Security {
   capDrop?: readonly string[];
   /** System call filter: the built-in allow-list (default), none, or a profile of your own. */
   seccomp?: 'default' | 'unconfined' | SeccompProfile;
+  /**
+   * AppArmor profile that its programs run under: the name of one that is loaded, or `'unconfined'`.
+   * Default: the one that minictr itself runs under. An error where the kernel runs without AppArmor.
+   * Source: the OCI runtime spec, `process.apparmorProfile`.
+   */
+  apparmorProfile?: string;
   /** Lets set-user-ID programs and file capabilities give privileges. Default false. */
   allowNewPrivileges?: boolean;
   /**

@@ -99,6 +99,7 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
       user: specUser(options),
       capabilities: capabilities(security),
       noNewPrivileges: !security.allowNewPrivileges,
+      apparmorProfile: security.apparmorProfile,
       rlimits: rlimits(options),
       oomScoreAdj: options.oomScoreAdj,
     },

@@ -142,6 +142,7 @@ const SECURITY: Checks<Security> = {
     '`default`, `unconfined` or a profile',
     (value) => value === 'default' || value === 'unconfined' || isObject(value),
   ],
+  apparmorProfile: text,
   allowNewPrivileges: flag,
   nesting: flag,
   privileged: flag,

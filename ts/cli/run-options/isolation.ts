@@ -103,7 +103,8 @@ export const ISOLATION_OPTIONS: readonly Option<RunDraft>[] = [
     placeholder: 'OPTION',
     group: ISOLATION,
     help:
-      'seccomp=unconfined|FILE, mask=PATH, unmask=PATH|ALL, no-new-privileges=false, ' +
+      'such as seccomp=unconfined|FILE, apparmor=PROFILE, mask=PATH, unmask=PATH|ALL, ' +
+      'no-new-privileges=false, ' +
       'nesting: lets it start containers, with nothing of /proc and /sys masked',
     parse: securityOption,
     apply: ({ options }, change) => change(options.security),

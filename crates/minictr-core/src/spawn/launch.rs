@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorCode};
 use crate::sys::clone::Child;
 use crate::sys::process::{self, WaitResult};
 
+/// A time, in milliseconds, in which a start on a busy machine may not be done.
+const SHORT_MS: u64 = 1000;
+
 /// Where a launch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -277,8 +280,17 @@ impl Launch {
         let object = format!("container `{}` (at the step: {at})", self.request.id);
         if self.timed_out {
             let after = self.request.timeout_ms.unwrap_or(0);
-            return Error::new(ErrorCode::StartTimeout, "start", format!("{object}: not done after {after} ms"))
-                .hint("a mount source or rootfs on a filesystem that doesn't answer (FUSE, NFS) hangs a start");
+            let hint = if after < SHORT_MS {
+                "a start takes some milliseconds, on a busy machine more"
+            } else {
+                "a mount source or rootfs on a filesystem that doesn't answer (FUSE, NFS) hangs a start"
+            };
+            return Error::new(
+                ErrorCode::StartTimeout,
+                "start",
+                format!("{object}: not done after {after} ms"),
+            )
+            .hint(hint);
         }
         if self.aborted {
             return Error::new(ErrorCode::Aborted, "start", format!("{object}: aborted"));
