@@ -126,23 +126,7 @@ impl Groups {
             }
             std::fs::create_dir(&self.class).context(ErrorCode::Cgroup, "make", &shown)?;
         }
-        if !self.schemata.is_empty() {
-            let text = self.schemata.iter().map(|line| format!("{line}\n")).collect::<String>();
-            // One write: the kernel takes or refuses it as a whole.
-            let written = std::fs::OpenOptions::new()
-                .write(true)
-                .open(self.class.join("schemata"))
-                .and_then(|mut file| file.write_all(text.as_bytes()));
-            written.context(ErrorCode::Cgroup, "write schemata of", &shown).map_err(|error| {
-                let status = self.class.ancestors().find_map(|directory| {
-                    std::fs::read_to_string(directory.join("info/last_cmd_status")).ok()
-                });
-                match status {
-                    Some(why) => error.hint(format!("the kernel says: {}", why.trim())),
-                    None => error,
-                }
-            })?;
-        }
+        self.write_schemata()?;
         match &self.monitored {
             Some(group) => match std::fs::create_dir(group) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -152,6 +136,32 @@ impl Groups {
             },
             None => Ok(()),
         }
+    }
+
+    /// Writes the shares of the class.
+    ///
+    /// # Errors
+    /// `Cgroup` for a share that the kernel refuses: its reason is in the hint.
+    pub fn write_schemata(&self) -> Result<()> {
+        if self.schemata.is_empty() {
+            return Ok(());
+        }
+        let shown = format!("`{}`", self.class.display());
+        let text = self.schemata.iter().map(|line| format!("{line}\n")).collect::<String>();
+        // One write: the kernel takes or refuses it as a whole.
+        let written = std::fs::OpenOptions::new()
+            .write(true)
+            .open(self.class.join("schemata"))
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.context(ErrorCode::Cgroup, "write schemata of", &shown).map_err(|error| {
+            let status = self.class.ancestors().find_map(|directory| {
+                std::fs::read_to_string(directory.join("info/last_cmd_status")).ok()
+            });
+            match status {
+                Some(why) => error.hint(format!("the kernel says: {}", why.trim())),
+                None => error,
+            }
+        })
     }
 }
 
@@ -222,6 +232,25 @@ mod tests {
         for name in ["..", "a/b", "a\\nb"] {
             assert!(groups(&format!(r#"{{ "closID": "{name}" }}"#)).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn shares_are_written_to_the_class_in_one_piece() {
+        let root = std::env::temp_dir().join(format!("minictr-test-rdt-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("gold")).unwrap();
+        let schemata = root.join("gold/schemata");
+        std::fs::write(&schemata, "").unwrap();
+        let shares = IntelRdt {
+            clos_id: Some("gold".to_owned()),
+            l3_cache_schema: Some("L3:0=f".to_owned()),
+            mem_bw_schema: Some("MB:0=50".to_owned()),
+            ..IntelRdt::default()
+        };
+        let written = below(&root, &shares, "c1").and_then(|groups| groups.write_schemata());
+        let text = std::fs::read_to_string(&schemata).unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        written.unwrap();
+        assert_eq!(text, "L3:0=f\nMB:0=50\n");
     }
 
     #[test]

@@ -136,6 +136,8 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let text = if missing {
         let option = argument.split(' ').next().unwrap_or_default();
         format!("flag needs an argument: {option}")
+    } else if let Some(ContextValue::Strings(arguments)) = error.get(ContextKind::InvalidArg) {
+        format!("{} is missing", arguments.join(" "))
     } else {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();

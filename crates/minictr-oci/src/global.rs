@@ -35,6 +35,9 @@ pub(crate) struct Global {
     /// Accepted from engines: what this user may do is found out by itself.
     #[arg(long, value_name = "true|false|auto", value_parser = ["true", "false", "auto"])]
     rootless: Option<String>,
+    /// Accepted from engines: CRIU is looked for in the `PATH`.
+    #[arg(long, hide = true)]
+    criu: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

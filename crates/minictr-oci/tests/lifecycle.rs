@@ -349,6 +349,18 @@ fn a_pid_that_means_another_process_now_is_left_alone() {
 }
 
 #[test]
+fn a_command_line_or_a_config_that_is_none_is_told_of_by_name() {
+    let Some(engine) = Engine::new() else { return };
+    engine.call(&["run"]).failed_with("<ID> is missing");
+    std::fs::write(engine.bundle().join("config.json"), "{ \"ociVersion\": ").unwrap();
+    let said = engine.call(&["run", "c1"]);
+    let config = engine.bundle().join("config.json");
+    assert!(said.stderr.contains("the config is `"), "{}", said.stderr);
+    assert!(said.stderr.contains(config.to_str().unwrap()), "{}", said.stderr);
+    said.failed_with("as JSON: EOF while parsing");
+}
+
+#[test]
 fn options_that_cannot_be_honoured_are_refused() {
     let Some(engine) = Engine::new() else { return };
     engine.call(&["--systemd-cgroup", "create", "c1"]).failed_with("systemd");

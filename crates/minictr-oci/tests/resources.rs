@@ -77,6 +77,10 @@ fn update_changes_limits_from_options_and_from_a_document() {
     assert_eq!(limit("pids"), 90);
     assert_eq!(stats(&engine)["memory"]["usage"]["limit"], 67_108_864, "what isn't named stays");
     engine.call(&["update", "--resources", "/absent", "c1"]).failed_with("/absent");
+    engine.call(&["update", "--memory", "96m", "--kernel-memory=1", "c1"]).well();
+    assert_eq!(stats(&engine)["memory"]["usage"]["limit"], 96 << 20);
+    let shares = ["update", "--l3-cache-schema", "L3:0=f", "c1"];
+    engine.call(&shares).failed_with("its config has no `linux.intelRdt`");
 }
 
 #[test]

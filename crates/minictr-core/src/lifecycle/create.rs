@@ -345,7 +345,8 @@ pub(super) fn read_config(bundle: &Path) -> Result<(Vec<u8>, Spec)> {
     let json = std::fs::read(&path)
         .context(ErrorCode::Io, "read", format!("`{}`", path.display()))
         .map_err(|error| error.hint("a bundle is a directory with config.json and a rootfs"))?;
-    let spec = spec::parse_extensible(&json)?;
+    let spec = spec::parse_extensible(&json)
+        .map_err(|error| error.hint(format!("the config is `{}`", path.display())))?;
     Ok((json, spec))
 }
 

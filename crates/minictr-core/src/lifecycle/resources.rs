@@ -1,9 +1,11 @@
 //! Pausing a container, and what its cgroups limit and account.
 
+use super::create::config_of;
 use super::{Runtime, cgroup, status};
 use crate::cgroups::{Cgroup, Hierarchies, Stats};
 use crate::error::{Error, ErrorCode, Result};
-use crate::spec::Resources;
+use crate::resctrl;
+use crate::spec::{IntelRdt, Resources};
 use crate::state::record::Status;
 use crate::state::store::Locked;
 
@@ -46,6 +48,25 @@ impl Runtime {
         unit.update(&cgroup.completed(resources), &Hierarchies::detect()?, &self.addresses).map_err(
             |error| error.hint("the limits are in force, but systemd doesn't know of them"),
         )
+    }
+
+    /// Changes the shares of caches and of memory bandwidth of the class that a container is in:
+    /// `l3CacheSchema`, `memBwSchema` and `schemata` of `shares`.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongState`; `InvalidArgument` where its config has no `linux.intelRdt`;
+    /// `KernelUnsupported` where no resctrl is mounted; `Cgroup` for a share that the kernel refuses.
+    pub fn update_shares(&self, id: &str, shares: &IntelRdt) -> Result<()> {
+        let locked = self.store.open(id)?.locked()?;
+        let record = locked.entry.record()?;
+        not_stopped(status(&locked.entry, &record)?)
+            .map_err(|why| wrong_state("update", id, why))?;
+        let Some(own) = config_of(&locked.entry)?.linux.and_then(|linux| linux.intel_rdt) else {
+            let object = format!("container `{id}`: its config has no `linux.intelRdt`");
+            return Err(Error::invalid("update", object));
+        };
+        let shares = IntelRdt { clos_id: own.clos_id, ..shares.clone() };
+        resctrl::plan(&shares, id)?.write_schemata()
     }
 
     /// What the kernel accounts for a container now.

@@ -161,7 +161,7 @@ pub struct NetDevice {
 }
 
 /// Intel RDT, `config-linux.md#intelrdt`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IntelRdt {
     /// Class of service.

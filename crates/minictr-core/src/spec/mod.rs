@@ -406,7 +406,12 @@ pub fn parse_json<'de, T: Deserialize<'de>>(json: &'de [u8], operation: &str) ->
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        Error::invalid(operation, format!("at `{path}`: {}", error.into_inner()))
+        let cause = error.into_inner();
+        // What ends before it is a document has no path.
+        if cause.is_eof() || cause.is_syntax() {
+            return Error::invalid(operation, format!("as JSON: {cause}"));
+        }
+        Error::invalid(operation, format!("at `{path}`: {cause}"))
     })?;
     deserializer
         .end()

@@ -142,13 +142,13 @@ fn rootfs(
     let source = if builder.parent_opens() {
         let shifted = builder.request.id_mapping == IdMappingSource::Auto;
         builder.sources.push(Source {
+            object: format!("`{}`", path.to_string_lossy()),
             path,
             recursive: true,
             nofollow: false,
             shift: if shifted { Shift::Tree } else { Shift::None },
             idmap_lines: None,
             rootfs: true,
-            object: format!("`{written}`"),
         });
         BindSource::Prepared(builder.sources.len() - 1)
     } else {
