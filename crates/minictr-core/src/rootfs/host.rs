@@ -4,24 +4,23 @@
 //! The parent says which mounts there are and what becomes of each (`mount_table`); the child makes
 //! them, as the container's root, from clones that as root the parent has shifted to the container's
 //! ids. An overlay made here is the user namespace's: no device works on it, whatever the host's
-//! files hold. What is hidden is hidden in an overlay's upper half, where no privilege in the
-//! container brings it back; only over what has no layer is it covered by a mount.
+//! files hold. What is hidden is hidden in an overlay itself, where no privilege in the container
+//! brings it back; only over what has no layer is it covered by a mount.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::AtFlags;
 use nix::mount::MsFlags;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::mount_table::{Mounted, below, joined, other_paths};
 use super::mounts::{BindSource, Fault, is_directory, part};
-use super::overlay::{LayerLimits, PrivateLayers};
+use super::overlay::{Halves, LayerLimits, PrivateLayers};
 use super::paths;
-use crate::sys::files;
 use crate::sys::mount::{
     self, AT_NO_AUTOMOUNT, AT_RECURSIVE, AT_SYMLINK_NOFOLLOW, MOUNT_ATTR_NODEV, MOUNT_ATTR_RDONLY,
     MountAttr, OPEN_TREE_CLONE,
@@ -71,9 +70,6 @@ pub const PART_LAYER: u32 = 1000;
 
 /// Mode of a hidden directory.
 const HIDDEN_MODE: u32 = 0o755;
-
-/// What says that a directory shows nothing of those under it, overlay(5), in user namespaces.
-const OPAQUE: &CStr = c"user.overlay.opaque";
 
 /// The kernel has no overlays, none for this user, or none over this filesystem, such as an overlay
 /// that lies over another already.
@@ -201,14 +197,14 @@ fn over(
     own: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<OwnedFd>, Errno> {
     let mut done = Vec::new();
-    let merged = layers.over(tree, |upper| {
+    let merged = layers.over(tree, |halves| {
         for (index, hidden) in hidden.iter().enumerate() {
             let Some(inside) = below(&hidden.path, layer.path.to_bytes()) else { continue };
-            if !hidden.done && own(&hidden.path) && hide(tree, upper, inside, hidden.empty)? {
+            if !hidden.done && own(&hidden.path) && hide(tree, halves, inside, hidden.empty)? {
                 done.push(index);
             }
         }
-        Ok(())
+        Ok(!done.is_empty())
     });
     match merged {
         Ok(merged) => {
@@ -227,16 +223,16 @@ fn over(
     }
 }
 
-/// Puts into an upper half what hides a path of the lower one; false where it can't be hidden so.
+/// Puts over a lower half what hides a path of it; false where it can't be hidden so.
 fn hide(
     lower: BorrowedFd<'_>,
-    upper: BorrowedFd<'_>,
+    halves: &Halves,
     path: &[u8],
     empty: Option<u32>,
 ) -> Result<bool, Errno> {
     let mut lower = Some(lower.try_clone_to_owned().map_err(|_| Errno::EMFILE)?);
-    let mut upper = upper.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-    let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+    let mut upper = halves.upper.try_clone().map_err(|_| Errno::EMFILE)?;
+    let mut names = names_of(path).peekable();
     while let Some(name) = names.next() {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let directory = libc::O_PATH | libc::O_DIRECTORY;
@@ -252,10 +248,11 @@ fn hide(
             .as_ref()
             .is_some_and(|stat| stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits());
         if names.peek().is_none() {
-            return match empty {
-                None if !is_dir => whiteout(upper.as_fd(), &name),
-                mode => empty_directory(upper.as_fd(), &name, mode.unwrap_or(HIDDEN_MODE), is_dir),
-            };
+            if empty.is_none() && !is_dir {
+                return whiteout(upper.as_fd(), &name);
+            }
+            empty_directory(upper.as_fd(), &name, empty.unwrap_or(HIDDEN_MODE))?;
+            return if is_dir { cut(halves.between.as_fd(), path) } else { Ok(true) };
         }
         if !is_dir && empty.is_none() {
             // Nothing lies there, and nothing will before this is made.
@@ -306,30 +303,42 @@ fn whiteout(directory: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
     }
 }
 
-/// Makes an empty directory in an upper half, which shows nothing of one under it.
-fn empty_directory(
-    directory: BorrowedFd<'_>,
-    name: &CStr,
-    mode: u32,
-    over_another: bool,
-) -> Result<bool, Errno> {
+/// Makes an empty directory in an upper half.
+fn empty_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(), Errno> {
     match mkdirat(directory, name, Mode::from_bits_truncate(0o700)) {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(errno),
     }
-    if over_another {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let made = openat(directory, name, flags, Mode::empty())?;
-        match files::set_attribute(made.as_fd(), OPAQUE, b"y") {
-            Ok(()) => {}
-            // Before Linux 6.6 a tmpfs has no such attributes.
-            Err(Errno::EOPNOTSUPP) => return Ok(false),
+    let mode = Mode::from_bits_truncate(mode);
+    fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)
+}
+
+/// Makes a path stand for nothing between the halves, so that a directory of the upper one shows
+/// nothing of one under it. An attribute could say that too, overlay(5), which a tmpfs has only since
+/// Linux 6.6. What hides what is above a path comes before it.
+fn cut(between: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Errno> {
+    let mut at = between.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+    let mut names = names_of(path).peekable();
+    while let Some(name) = names.next() {
+        let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        if names.peek().is_none() {
+            return whiteout(at.as_fd(), &name);
+        }
+        match mkdirat(&at, name.as_c_str(), Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
         }
+        at = match paths::open_entry(at.as_fd(), &name, libc::O_PATH | libc::O_DIRECTORY) {
+            // Cut off further up.
+            Err(Errno::ENOTDIR) => return Ok(true),
+            result => result?,
+        };
     }
-    let mode = Mode::from_bits_truncate(mode);
-    fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)?;
     Ok(true)
+}
+
+fn names_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
 }
 
 /// Puts an empty thing over a path of the finished root; makes the directory that has to be there.
@@ -394,6 +403,8 @@ fn resolve(
             resolved.push(Resolved { path, empty: None, done: false });
         }
     }
+    // What lies in another comes after it.
+    resolved.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(resolved)
 }
 

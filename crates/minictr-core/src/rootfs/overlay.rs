@@ -50,6 +50,15 @@ pub(super) fn new_tmpfs(
     mount::fsmount(context.as_fd(), attributes)
 }
 
+/// What of an overlay can be written before it is made.
+#[derive(Debug)]
+pub(super) struct Halves {
+    /// What is written lands here; what is here is there from the beginning.
+    pub(super) upper: OwnedFd,
+    /// Lies under the upper half and over the lower one. Nobody can write to it afterwards.
+    pub(super) between: OwnedFd,
+}
+
 /// The tmpfs of a container's private layers, while they are made.
 #[derive(Debug)]
 pub(super) struct PrivateLayers {
@@ -71,31 +80,42 @@ impl PrivateLayers {
     }
 
     /// A detached overlay over `lower`, a mount without any below it, which is moved here for it.
-    /// `fill` may put things into the upper half first.
+    /// `fill` may put things into the upper half first, and into one between the two, and says whether
+    /// there is to be that one.
     pub(super) fn over(
         &mut self,
         lower: BorrowedFd<'_>,
-        fill: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+        fill: impl FnOnce(&Halves) -> Result<bool, Errno>,
     ) -> Result<OwnedFd, Errno> {
         let number = self.made;
         self.made += 1;
         let name = |half: &str| CString::new(format!("{half}{number}")).map_err(|_| Errno::EINVAL);
         let (upper, work, under) = (name("upper")?, name("work")?, name("lower")?);
-        for half in [&upper, &work, &under] {
+        let between = name("between")?;
+        for half in [&upper, &work, &under, &between] {
             mkdirat(&self.tmpfs, half.as_c_str(), Mode::from_bits_truncate(0o755))?;
         }
         // Mode and owner of a merged directory are the upper half's.
         let mode = Mode::from_bits_truncate(fstat(lower)?.st_mode & 0o7777);
         fchmodat(&self.tmpfs, upper.as_c_str(), mode, FchmodatFlags::FollowSymlink)?;
         let directory = libc::O_PATH | libc::O_DIRECTORY;
-        fill(paths::open_entry(self.top(), &upper, directory)?.as_fd())?;
+        let between_used = fill(&Halves {
+            upper: paths::open_entry(self.top(), &upper, directory)?,
+            between: paths::open_entry(self.top(), &between, directory)?,
+        })?;
         let target = paths::open_entry(self.top(), &under, directory)?;
         mount::move_mount(lower, target.as_fd())?;
         // Relative names from the layer's root: overlay(5) options are paths, and these need no
         // look-up through anything that a rootfs could hold.
         fchdir(&self.tmpfs)?;
         let context = mount::fsopen(c"overlay")?;
-        mount::fsconfig_string(context.as_fd(), c"lowerdir", &under)?;
+        let lowers = if between_used {
+            CString::new([between.to_bytes(), under.to_bytes()].join(&b':'))
+                .map_err(|_| Errno::EINVAL)?
+        } else {
+            under
+        };
+        mount::fsconfig_string(context.as_fd(), c"lowerdir", &lowers)?;
         mount::fsconfig_string(context.as_fd(), c"upperdir", &upper)?;
         mount::fsconfig_string(context.as_fd(), c"workdir", &work)?;
         match mount::fsconfig_flag(context.as_fd(), c"userxattr") {
