@@ -155,7 +155,7 @@ pub fn last_cap_mask() -> u64 {
     use std::sync::OnceLock;
     static MASK: OnceLock<u64> = OnceLock::new();
     *MASK.get_or_init(|| {
-        let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+        let last = crate::sys::files::read_text("/proc/sys/kernel/cap_last_cap")
             .ok()
             .and_then(|text| text.trim().parse::<u32>().ok())
             .unwrap_or(NAMES.len() as u32 - 1);

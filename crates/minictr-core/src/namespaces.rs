@@ -7,6 +7,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::rootfs::paths;
 use crate::spec::NamespaceKind;
+use crate::sys::files::read_text;
 
 /// The flag of a kind, `namespaces(7)`.
 #[must_use]
@@ -38,7 +39,7 @@ pub fn join(kind: NamespaceKind, path: &CStr) -> Result<(), Errno> {
 /// Whether this process is in the machine's own user namespace, `user_namespaces(7)`.
 #[must_use]
 pub fn is_initial_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map")
+    read_text("/proc/self/uid_map")
         .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
 }
 

@@ -11,7 +11,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 use minictr_core::error::{Error, Result};
 
 use crate::global::Global;
-use crate::{commands, log, render, without};
+use crate::{commands, log, protect, render, without};
 
 /// Containers from OCI bundles: an OCI runtime, and the native part of minictr.
 #[derive(Debug, Parser)]
@@ -26,7 +26,9 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
+// Deferred, so that the arguments of the one that is used are described, not those of all.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     #[command(hide = true)]
     Spawner,
@@ -54,11 +56,20 @@ enum Verb {
     Update(commands::update::Arguments),
 }
 
+/// Verbs that need this process's executable out of reach.
+const MAKERS: [&str; 3] = ["create", "run", "exec"];
+
 /// Parses the arguments, does what they say, and returns the exit status.
 pub(crate) fn main() -> ExitCode {
+    let taken_away = without::take_away();
+    // What else is done here would be done again after it.
+    if std::env::args_os().any(|word| MAKERS.iter().any(|maker| word == *maker)) {
+        protect::early();
+    }
     let name = base_name();
-    let command = Arguments::command().name(name.clone()).bin_name(name.clone());
-    let matches = match command.clone().try_get_matches_from(words(std::env::args_os(), &command)) {
+    let mut command = Arguments::command().name(name.clone()).bin_name(name.clone());
+    let words = words(std::env::args_os(), &mut command);
+    let matches = match command.try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) => return not_understood(&error),
     };
@@ -75,7 +86,7 @@ pub(crate) fn main() -> ExitCode {
         None if arguments.version => commands::version(&name),
         None => Err(Error::invalid("find", "a command in the arguments")
             .hint(format!("`{name} --help` lists them"))),
-        Some(verb) => without::take_away().and_then(|()| run(verb, &global)),
+        Some(verb) => taken_away.and_then(|()| run(verb, &global)),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -148,26 +159,35 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 }
 
 /// The words of the command line as the parser takes them.
-fn words(given: impl Iterator<Item = OsString>, command: &Command) -> Vec<OsString> {
+fn words(given: impl Iterator<Item = OsString>, command: &mut Command) -> Vec<OsString> {
     let mut given = given.peekable();
     let mut words: Vec<OsString> = given.next().into_iter().collect();
-    let mut level = command;
+    let mut verb: Option<String> = None;
     let mut options_end = false;
+    let mut help_of_all = false;
     while let Some(word) = given.next() {
         let Some(text) = word.to_str().filter(|_| !options_end) else {
             words.push(word);
             continue;
         };
         if text == "--" || !text.starts_with('-') || text == "-" {
-            words.push(word.clone());
-            match level.find_subcommand(text) {
-                Some(verb) if std::ptr::eq(level, command) => level = verb,
+            match command.find_subcommand_mut(text) {
+                Some(found) if verb.is_none() => {
+                    found.build();
+                    verb = Some(text.to_owned());
+                }
                 // An option's value has been taken with it, so this is a word of its own.
                 _ => options_end = true,
             }
+            words.push(word);
             continue;
         }
+        let level = match verb.as_deref().and_then(|verb| command.find_subcommand(verb)) {
+            Some(verb) => verb,
+            None => &*command,
+        };
         let bare = text.trim_start_matches('-');
+        help_of_all |= verb.is_none() && matches!(bare, "help" | "h");
         let (name, value) = match bare.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (bare, None),
@@ -195,6 +215,9 @@ fn words(given: impl Iterator<Item = OsString>, command: &Command) -> Vec<OsStri
             words.extend(given.next());
         }
     }
+    if verb.is_none() || help_of_all {
+        command.build();
+    }
     words
 }
 
@@ -203,9 +226,9 @@ mod tests {
     use super::*;
 
     fn parsed(given: &[&str]) -> Vec<String> {
-        let command = Arguments::command();
+        let mut command = Arguments::command();
         let given = given.iter().map(OsString::from);
-        words(given, &command).into_iter().map(|word| word.into_string().unwrap()).collect()
+        words(given, &mut command).into_iter().map(|word| word.into_string().unwrap()).collect()
     }
 
     #[test]
@@ -224,6 +247,19 @@ mod tests {
             ]),
             ["runc", "--root", "/r", "create", "--no-pivot", "-b", "/b", "c1"]
         );
+    }
+
+    #[test]
+    fn help_says_of_each_verb_what_it_is_for() {
+        for given in [&["runc", "--help"] as &[_], &["runc", "-h", "create"]] {
+            let mut command = Arguments::command();
+            let words = words(given.iter().map(OsString::from), &mut command);
+            let help = command.try_get_matches_from(words).unwrap_err().to_string();
+            for about in ["exec        Run another process", "features    Print what this runtime"]
+            {
+                assert!(help.contains(about), "{help}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use minictr_core::error::{Context, Error, ErrorCode, Result};
 use minictr_core::spawner::image::{self, Image};
@@ -18,35 +19,63 @@ use minictr_core::sys::openat2::cwd;
 use minictr_core::sys::process::{CStringArray, execve_fd};
 use nix::errno::Errno;
 
+/// Does what [`executable`] does where nothing is there yet that doing it twice would cost: before the
+/// arguments are parsed. What keeps it from that is told by [`executable`].
+pub(crate) fn early() {
+    if let Ok(false) = is_protected()
+        && let Ok(mount) = read_only_mount()
+    {
+        execve_fd(mount.as_fd(), &arguments(), &environment());
+    }
+}
+
 /// Returns once this process runs from a file that nobody can write; by executing it again where it
 /// doesn't yet.
 pub(crate) fn executable() -> Result<()> {
+    if is_protected()? {
+        return Ok(());
+    }
+    if let Ok(mount) = read_only_mount() {
+        execve_fd(mount.as_fd(), &arguments(), &environment());
+    }
+    let image = Image::load(Path::new("/proc/self/exe"))?;
+    if let Some(memory) = image.memory() {
+        let errno = execve_fd(memory.as_fd(), &arguments(), &environment());
+        return Err(Error::new(ErrorCode::Security, "execute", "a sealed copy of this program")
+            .errno(errno));
+    }
+    Err(image::unprotected())
+}
+
+/// Whether nobody can write the file that this process runs from. Once so, always so.
+fn is_protected() -> Result<bool> {
+    static PROTECTED: OnceLock<()> = OnceLock::new();
+    if PROTECTED.get().is_some() {
+        return Ok(true);
+    }
     let own = File::open("/proc/self/exe").context(
         ErrorCode::Security,
         "open",
         "this process's own executable",
     )?;
-    if image::is_unwritable(&own) {
-        return Ok(());
+    let protected = image::is_unwritable(&own);
+    if protected {
+        PROTECTED.get_or_init(|| ());
     }
-    drop(own);
-    let arguments = strings(std::env::args_os());
-    let environment = strings(std::env::vars_os().map(|(name, value)| {
+    Ok(protected)
+}
+
+fn arguments() -> CStringArray {
+    strings(std::env::args_os())
+}
+
+fn environment() -> CStringArray {
+    strings(std::env::vars_os().map(|(name, value)| {
         let mut entry = name;
         entry.push("=");
         entry.push(value);
         entry
-    }));
-    if let Ok(mount) = read_only_mount() {
-        execve_fd(mount.as_fd(), &arguments, &environment);
-    }
-    let image = Image::load(Path::new("/proc/self/exe"))?;
-    if let Some(memory) = image.memory() {
-        let errno = execve_fd(memory.as_fd(), &arguments, &environment);
-        return Err(Error::new(ErrorCode::Security, "execute", "a sealed copy of this program")
-            .errno(errno));
-    }
-    Err(image::unprotected())
+    }))
 }
 
 fn read_only_mount() -> Result<OwnedFd, Errno> {

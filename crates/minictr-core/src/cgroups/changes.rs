@@ -2,9 +2,10 @@
 //! taken back where a later write is refused.
 
 use std::borrow::Cow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use super::files;
 use crate::error::{Error, ErrorCode, Result};
@@ -117,7 +118,8 @@ impl Changes {
     /// # Errors
     /// `Cgroup` with file and value.
     pub(super) fn write(&self, directory: BorrowedFd<'_>) -> Result<()> {
-        self.each(|change| change.write(directory))
+        let mut open = None;
+        self.each(|change| change.write(directory, &mut open))
     }
 
     /// Writes everything, noting how to take it back.
@@ -129,15 +131,16 @@ impl Changes {
         directory: BorrowedFd<'cgroup>,
         undone: &mut Undone<'cgroup>,
     ) -> Result<()> {
+        let mut open = None;
         self.each(|change| {
             let undo = change.undo(directory);
-            change.write(directory)?;
+            change.write(directory, &mut open)?;
             undone.0.extend(undo.map(|(file, value)| (directory, file, value)));
             Ok(())
         })
     }
 
-    fn each(&self, mut write: impl FnMut(&Change) -> Result<()>) -> Result<()> {
+    fn each<'c>(&'c self, mut write: impl FnMut(&'c Change) -> Result<()>) -> Result<()> {
         let mut again = Vec::new();
         for change in &self.0 {
             match write(change) {
@@ -157,10 +160,22 @@ impl Changes {
     }
 }
 
+/// The file that was written last: a list of devices is many writes to one.
+type Open<'c> = Option<(&'c str, OwnedFd)>;
+
 impl Change {
-    fn write(&self, directory: BorrowedFd<'_>) -> Result<()> {
-        match files::write(directory, &self.file, &self.value) {
-            Ok(()) => Ok(()),
+    fn write<'c>(&'c self, directory: BorrowedFd<'_>, last: &mut Open<'c>) -> Result<()> {
+        let file = match last.take() {
+            Some((name, file)) if name == self.file => Ok(file),
+            _ => files::open(directory, &self.file, OFlag::O_WRONLY),
+        };
+        let written = file.and_then(|file| {
+            let written = nix::unistd::write(&file, self.value.as_bytes());
+            *last = Some((&self.file, file));
+            written
+        });
+        match written {
+            Ok(_) => Ok(()),
             Err(Errno::ENOENT) if self.optional => Ok(()),
             Err(errno) => Err(refused(directory, &self.file, &self.value, errno)),
         }

@@ -6,8 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-/// No control file that is read here is longer, the longest list of processes included.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+use crate::sys;
 
 /// Opens a control file.
 pub(super) fn open(directory: BorrowedFd<'_>, name: &str, flags: OFlag) -> Result<OwnedFd, Errno> {
@@ -22,17 +21,7 @@ pub(super) fn exists(directory: BorrowedFd<'_>, name: &str) -> bool {
 /// The whole of a control file.
 pub(super) fn read(directory: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
     let file = open(directory, name, OFlag::O_RDONLY)?;
-    let mut text = Vec::with_capacity(4096);
-    let mut chunk = [0u8; 4096];
-    while text.len() < MAX_BYTES {
-        match nix::unistd::read(&file, &mut chunk) {
-            Ok(0) => break,
-            Ok(count) => text.extend_from_slice(&chunk[..count]),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(String::from_utf8_lossy(&sys::files::read_whole(&file)?).into_owned())
 }
 
 /// A control file that holds one number; `None` where it isn't there or says `max`.

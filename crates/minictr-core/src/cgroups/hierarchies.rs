@@ -12,6 +12,7 @@ use super::v2;
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::mounts::CgroupMount;
 use crate::spec::Resources;
+use crate::sys::files::read_text;
 
 /// Controllers that a container's cgroup takes, each with whether there is no point without it.
 pub(super) type Needed = Vec<(Controller, bool)>;
@@ -30,9 +31,8 @@ impl Hierarchies {
     /// # Errors
     /// `Cgroup` where they can't be read.
     pub fn detect() -> Result<Self> {
-        let read = |path: &str| {
-            std::fs::read_to_string(path).context(ErrorCode::Cgroup, "read", format!("`{path}`"))
-        };
+        let read =
+            |path: &str| read_text(path).context(ErrorCode::Cgroup, "read", format!("`{path}`"));
         Ok(Self::of(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?))
     }
 
@@ -46,7 +46,7 @@ impl Hierarchies {
             .find(|hierarchy| hierarchy.v2)
             .and_then(|v2| {
                 let file = format!("{}/cgroup.controllers", v2.directory(&v2.own));
-                std::fs::read_to_string(file).ok()
+                read_text(&file).ok()
             })
             .map(|text| text.split_ascii_whitespace().map(str::to_owned).collect())
             .unwrap_or_default();

@@ -77,7 +77,7 @@ impl Place {
                 Ok((member, _)) => return Ok(member),
                 Err(Errno::EEXIST) => {
                     let inside = open(parent)
-                        .and_then(|parent| self.open_below(parent.as_fd()))
+                        .and_then(|parent| self.open_below(parent))
                         .map_or(0, |member| end::processes(member.fd()).len());
                     let path = format!("`{parent}/{}`", self.name);
                     let object = match inside {
@@ -114,28 +114,31 @@ impl Place {
             Err(Errno::EEXIST) if self.take_empty && self.is_empty(parent.as_fd()) => false,
             made => made.map(|()| true)?,
         };
-        let member = self.open_below(parent.as_fd());
-        if member.is_err() {
-            let _ = end::remove(parent.as_fd(), &self.name);
-        }
-        let member = member?;
+        let member = match self.open_member(parent.as_fd()) {
+            Ok(opened) => self.member(parent, opened),
+            Err(errno) => {
+                let _ = end::remove(parent.as_fd(), &self.name);
+                return Err(errno);
+            }
+        };
         // Below a cgroup that passes on nothing but what counts threads, and holds processes.
         if self.v2
             && files::read(member.directory.as_fd(), "cgroup.type")
                 .is_ok_and(|kind| kind.trim() == "domain invalid")
         {
-            let _ = end::remove(parent.as_fd(), &self.name);
+            let _ = end::remove(member.parent.as_fd(), &self.name);
             return Err(Errno::EBUSY);
         }
         if !self.v2 && member.has(Controller::Cpuset) {
-            v1::cpuset::inherit(member.directory.as_fd(), parent.as_fd());
+            v1::cpuset::inherit(member.directory.as_fd(), member.parent.as_fd());
         }
         Ok((member, made))
     }
 
     /// Whether a cgroup that is there holds nothing: an engine has made it, or left it behind.
     fn is_empty(&self, parent: BorrowedFd<'_>) -> bool {
-        self.open_below(parent).is_ok_and(|member| end::processes(member.fd()).is_empty())
+        self.open_member(parent)
+            .is_ok_and(|(directory, _)| end::processes(directory.as_fd()).is_empty())
     }
 
     /// Opens the cgroup where it has been made.
@@ -145,7 +148,7 @@ impl Place {
     pub(super) fn open(&self) -> Result<Member, Errno> {
         let mut last = Errno::ENOENT;
         for parent in &self.parents {
-            match open(parent).and_then(|parent| self.open_below(parent.as_fd())) {
+            match open(parent).and_then(|parent| self.open_below(parent)) {
                 Ok(member) => return Ok(member),
                 Err(errno) => last = errno,
             }
@@ -153,7 +156,13 @@ impl Place {
         Err(last)
     }
 
-    fn open_below(&self, parent: BorrowedFd<'_>) -> Result<Member, Errno> {
+    fn open_below(&self, parent: OwnedFd) -> Result<Member, Errno> {
+        let opened = self.open_member(parent.as_fd())?;
+        Ok(self.member(parent, opened))
+    }
+
+    /// The cgroup's directory, and what a child puts itself in by.
+    fn open_member(&self, parent: BorrowedFd<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Errno> {
         let name = CString::new(self.name.as_str()).map_err(|_| Errno::EINVAL)?;
         let directory = paths::open_entry(parent, &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
         let attach = match self.v2 {
@@ -163,15 +172,12 @@ impl Place {
         };
         let attach =
             attach.map(|file| files::open(directory.as_fd(), file, OFlag::O_WRONLY)).transpose()?;
+        Ok((directory, attach))
+    }
+
+    fn member(&self, parent: OwnedFd, (directory, attach): (OwnedFd, Option<OwnedFd>)) -> Member {
         let controllers = if self.v2 { enabled(directory.as_fd()) } else { self.offers.clone() };
-        Ok(Member {
-            v2: self.v2,
-            controllers,
-            parent: parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?,
-            name: self.name.clone(),
-            directory,
-            attach,
-        })
+        Member { v2: self.v2, controllers, parent, name: self.name.clone(), directory, attach }
     }
 
     /// Makes every directory down to `parent` that is missing; on v2 each passes the controllers on,

@@ -127,7 +127,10 @@ impl Runtime {
             .cloned();
         let locked = self.store.create(&creation.id)?;
         let manager = creation.notify_socket.as_deref();
-        let begun = write_first(&locked, &record, &config, outlives).and_then(|gate| {
+        // The launch writes the record down before it makes anything.
+        let makes_before = outlives || groups.is_some() || manager.is_some();
+        let first = makes_before.then_some(&record);
+        let begun = write_first(&locked, first, &config, outlives).and_then(|gate| {
             if let Some(groups) = &groups {
                 groups.make()?;
             }
@@ -168,7 +171,8 @@ impl Runtime {
             },
             ..LaunchRequest::default()
         };
-        let maker = Maker::new(record, locked);
+        let looks_meanwhile = outlives || request.spec.hooks.is_some();
+        let maker = Maker::new(record, locked, looks_meanwhile);
         let supervisor = match Supervisor::with_ledger(Box::new(maker.clone())) {
             Ok(supervisor) => supervisor,
             Err(error) => {
@@ -328,15 +332,17 @@ pub(super) fn poststart(config: &Spec, record: &Record) -> Result<()> {
     run
 }
 
-/// The first things written: from here on there is a container, which can be deleted.
+/// The first things written: with the record, from here on there is a container, which can be deleted.
 fn write_first(
     locked: &Locked,
-    record: &Record,
+    record: Option<&Record>,
     config: &[u8],
     outlives: bool,
 ) -> Result<Option<Gate>> {
     locked.write_config(config)?;
-    locked.write_record(record)?;
+    if let Some(record) = record {
+        locked.write_record(record)?;
+    }
     if outlives { Gate::make(locked.entry.directory()).map(Some) } else { Ok(None) }
 }
 
@@ -388,6 +394,7 @@ pub(super) fn record(id: &str, bundle: &Path, spec: &Spec, streams: Vec<String>)
         unit: None,
         process: None,
         made: false,
+        poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
         streams,
         own_pid_namespace: namespaces
             .unwrap_or_default()

@@ -1,6 +1,7 @@
 //! Signals to a container, and its deletion.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::create::{config_of, subject};
 use super::{Runtime, cgroup, processes, status};
@@ -87,7 +88,7 @@ impl Runtime {
     pub(super) fn destroy(&self, locked: Locked, record: &Record) -> Result<()> {
         self.end_processes(record)?;
         // A failure of these doesn't keep the container, `runtime.md#lifecycle`.
-        let config = config_of(&locked.entry).ok();
+        let config = record.poststop.then(|| config_of(&locked.entry).ok()).flatten();
         locked.remove()?;
         match config.and_then(|config| config.hooks) {
             Some(hooks) => {
@@ -110,8 +111,13 @@ impl Runtime {
         }
         let unit = record.unit.as_ref().map(|unit| unit.find(&self.addresses)).transpose();
         // Another unit's cgroup is at the same place.
-        if !record.cgroups.is_empty() && !matches!(unit, Ok(Some(Found::Other))) {
-            cgroups::remove_leftover(&Hierarchies::detect()?, &record.cgroups)?;
+        if !matches!(unit, Ok(Some(Found::Other))) {
+            // Of the places where a cgroup may be, most have never had one.
+            let mut left = record.cgroups.clone();
+            left.retain(|path| Path::new(path).exists());
+            if !left.is_empty() {
+                cgroups::remove_leftover(&Hierarchies::detect()?, &left)?;
+            }
         }
         match unit {
             Ok(Some(Found::Own(unit))) => unit.stop()?,

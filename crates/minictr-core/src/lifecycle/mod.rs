@@ -120,13 +120,14 @@ impl Runtime {
         Ok(state(record, status))
     }
 
-    /// What is known of each container, by id. One that is deleted meanwhile is left out.
+    /// What is known of each container, by id, looked up as it is asked for. One that is deleted
+    /// meanwhile is left out.
     ///
     /// # Errors
     /// `Io`.
-    pub fn list(&self) -> Result<Vec<State>> {
+    pub fn list(&self) -> Result<impl Iterator<Item = State>> {
         let ids = self.store.ids()?;
-        Ok(ids.iter().filter_map(|id| self.state(id).ok()).collect())
+        Ok(ids.into_iter().filter_map(|id| self.state(&id).ok()))
     }
 
     /// The processes of a container.

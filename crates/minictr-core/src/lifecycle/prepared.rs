@@ -26,6 +26,9 @@ struct Making {
     record: Record,
     /// Given up while the container runs in the foreground.
     locked: Option<Locked>,
+    /// Its first process is written down before it runs: it outlives this process, or hooks look at the
+    /// container meanwhile. Any other ends with this process until then.
+    process_first: bool,
 }
 
 /// The ledger of one container: its own state.
@@ -33,8 +36,9 @@ struct Making {
 pub(super) struct Maker(Rc<RefCell<Making>>);
 
 impl Maker {
-    pub(super) fn new(record: Record, locked: Locked) -> Self {
-        Self(Rc::new(RefCell::new(Making { record, locked: Some(locked) })))
+    pub(super) fn new(record: Record, locked: Locked, process_first: bool) -> Self {
+        let locked = Some(locked);
+        Self(Rc::new(RefCell::new(Making { record, locked, process_first })))
     }
 
     fn write(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
@@ -80,7 +84,12 @@ impl Ledger for Maker {
     }
 
     fn process(&mut self, _: LaunchId, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
-        self.write(|record| record.process = ProcessRecord::of(pid, pidfd))
+        let process = ProcessRecord::of(pid, pidfd);
+        if self.0.borrow().process_first {
+            return self.write(|record| record.process = process);
+        }
+        self.0.borrow_mut().record.process = process;
+        Ok(())
     }
 
     fn end(&mut self, _: LaunchId) {}

@@ -98,9 +98,11 @@ impl Image {
 #[must_use]
 pub fn is_unwritable(file: &File) -> bool {
     let read_only = fstatvfs(file).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-    let sealed = fcntl(file, FcntlArg::F_GET_SEALS)
-        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_WRITE));
-    read_only || sealed || is_anothers(file)
+    let is_sealed = || {
+        fcntl(file, FcntlArg::F_GET_SEALS)
+            .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(SealFlag::F_SEAL_WRITE))
+    };
+    read_only || is_sealed() || is_anothers(file)
 }
 
 fn is_anothers(file: &File) -> bool {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::statfs::{FsType, fstatfs};
 
+use crate::sys::files::read_text;
 use crate::sys::process;
 
 /// What tells a process from a later one with the same pid.
@@ -57,7 +58,7 @@ impl Identity {
 /// Clock ticks since boot at which a process started, field 22 of `/proc/PID/stat`; `None` for one
 /// that has ended, also where nobody has taken its status yet.
 pub(super) fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read_text(&format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses, which may hold anything.
     let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
     if matches!(fields.next(), Some("Z" | "X")) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use crate::cgroups::Unit;
+use crate::sys::files::read_text;
 
 /// A container's record, `state.json` of its directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -50,6 +51,14 @@ pub struct Record {
     /// Whether the end of its first process is the end of all.
     #[serde(default)]
     pub own_pid_namespace: bool,
+    /// Whether its config has hooks for its deletion.
+    #[serde(default = "yes")]
+    pub poststop: bool,
+}
+
+/// Of a record that doesn't say.
+fn yes() -> bool {
+    true
 }
 
 /// A process that was written down.
@@ -81,7 +90,7 @@ impl ProcessRecord {
 
 fn boot() -> String {
     static ID: OnceLock<String> = OnceLock::new();
-    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let read = || read_text("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     ID.get_or_init(|| read().trim().to_owned()).clone()
 }
 

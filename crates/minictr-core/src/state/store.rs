@@ -2,7 +2,7 @@
 //! whole, and a lock on the directory itself.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,13 @@ use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::paths::cwd;
 use crate::spawn::{gate, validate_id};
 use crate::sys::clone;
+use crate::sys::files::read_whole;
 
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 const NEW: &str = "new";
 /// The directory with the socket that a container tells its readiness on.
 pub(crate) const NOTIFY: &str = "notify";
-/// Larger than any config that a kernel would make a container of.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// All containers of one runtime root.
 #[derive(Clone, Debug)]
@@ -227,13 +226,11 @@ impl Entry {
         let shown = || format!("`{}/{name}`", self.path.display());
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
+            Ok(file) => file,
             Err(Errno::ENOENT) => return Err(does_not_exist(&self.id)),
             Err(errno) => return Err(errno).context(ErrorCode::Io, "read", shown()),
         };
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut bytes).context(ErrorCode::Io, "read", shown())?;
-        Ok(bytes)
+        read_whole(&file).context(ErrorCode::Io, "read", shown())
     }
 }
 

@@ -1,10 +1,50 @@
-//! Files: cloned extents, extended attributes, owners of pipes.
+//! Files: read whole, cloned extents, extended attributes, owners of pipes.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+/// No file that is read whole is longer.
+const MOST: usize = 64 * 1024 * 1024;
+
+/// The whole of a file, at most 64 MiB of it. Those of the kernel have no size beforehand; in the
+/// pieces that they are given in, most take one call and one that finds the end.
+///
+/// # Errors
+/// Those of `read(2)`.
+pub fn read_whole(file: impl AsFd) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        match nix::unistd::read(&file, &mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if length == bytes.len() {
+            if length >= MOST {
+                break;
+            }
+            bytes.resize(2 * length, 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// The text of a file of the kernel's, such as those of `/proc`.
+///
+/// # Errors
+/// Those of `open(2)` and `read(2)`.
+pub fn read_text(path: &str) -> Result<String, Errno> {
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    Ok(String::from_utf8_lossy(&read_whole(&file)?).into_owned())
+}
 
 /// Makes `target` share the extents of `source`, where the filesystem can. `FICLONE`,
 /// `ioctl_ficlone(2)`.

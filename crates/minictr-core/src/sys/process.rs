@@ -2,12 +2,14 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::features::{Interface, has};
+use super::files::read_text;
 
 /// How a process ended, with the resources that it and the children it waited for used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -275,11 +277,27 @@ pub fn process_cpu_us(pid: i32) -> Result<u64, Errno> {
     Ok(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
 }
 
+/// What the kernel says of this process, `proc_pid_status(5)`: read once, when it is first asked for.
+/// Empty where it can't be read.
+pub fn status() -> &'static str {
+    static STATUS: OnceLock<String> = OnceLock::new();
+    STATUS.get_or_init(|| read_text("/proc/self/status").unwrap_or_default())
+}
+
+/// A set of signals or capabilities in [`status`], by the name of its line with the colon.
+#[must_use]
+pub fn status_set(name: &str) -> Option<u64> {
+    let value = status().lines().find_map(|line| line.strip_prefix(name))?;
+    u64::from_str_radix(value.trim(), 16).ok()
+}
+
 /// Sets the disposition of every signal to its default and unblocks all: Node ignores SIGPIPE and
 /// SIGXFSZ, and ignored signals and the mask survive exec.
 pub fn reset_signals() {
+    let other = |name| status_set(name).unwrap_or(u64::MAX);
+    let others = other("SigIgn:") | other("SigCgt:");
     // The kernel's own signal numbers end at 64; SIGKILL and SIGSTOP refuse, harmlessly.
-    for signal in 1..=64 {
+    for signal in (1..=64).filter(|signal| others & (1 << (signal - 1)) != 0) {
         // SAFETY: SIG_DFL is a valid disposition and no handler of ours is installed that
         // something could rely on.
         unsafe { libc::signal(signal, libc::SIG_DFL) };

@@ -25,18 +25,22 @@ pub(crate) enum Format {
 
 /// Prints the list.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<u8> {
-    let states = global.runtime().list()?;
+    let runtime = global.runtime();
+    let mut states = runtime.list()?.peekable();
     if arguments.quiet {
-        output::text(&states.iter().map(|state| format!("{}\n", state.id)).collect::<String>())?;
+        output::text(&states.map(|state| format!("{}\n", state.id)).collect::<String>())?;
         return Ok(0);
     }
     if arguments.format == Format::Json {
         // runc's word for a list of nothing, which engines read as one.
-        output::json(&(!states.is_empty()).then_some(&states))?;
+        match states.peek() {
+            None => output::json(&())?,
+            Some(_) => output::json(&output::Sequence::of(states))?,
+        }
         return Ok(0);
     }
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
-    let rows = states.into_iter().map(|state| {
+    let rows = states.map(|state| {
         [
             state.id,
             state.pid.to_string(),

@@ -5,6 +5,8 @@ use nix::unistd::{getegid, geteuid};
 use super::MapLines;
 use crate::namespaces;
 use crate::spec::IdMapping;
+use crate::sys::files::read_text;
+use crate::sys::process::status_set;
 
 /// What this process is, found once.
 #[derive(Debug)]
@@ -26,12 +28,10 @@ impl Caller {
     pub(in crate::spawn) fn detect() -> Self {
         let euid = geteuid().as_raw();
         let initial_namespace = namespaces::is_initial_user_namespace();
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let privileged =
-            euid == 0 && initial_namespace && set(&status, "CapEff:") & CAP_SYS_ADMIN != 0;
-        let capabilities = set(&status, "CapPrm:") & set(&status, "CapBnd:");
+        let privileged = euid == 0 && initial_namespace && set("CapEff:") & CAP_SYS_ADMIN != 0;
+        let capabilities = set("CapPrm:") & set("CapBnd:");
         let egid = getegid().as_raw();
-        let may_map = set(&status, "CapEff:") & MAY_MAP == MAY_MAP;
+        let may_map = set("CapEff:") & MAY_MAP == MAY_MAP;
         let namespace_ids = (euid == 0 && egid == 0 && !initial_namespace && may_map)
             .then(|| MapLines { uids: own_ids("uid_map"), gids: own_ids("gid_map") })
             .filter(|lines| [&lines.uids, &lines.gids].iter().all(|map| has_several(map)));
@@ -45,7 +45,7 @@ const MAY_MAP: u64 = 1 << 6 | 1 << 7 | 1 << 31;
 
 /// The ids of this user namespace, each mapped to itself.
 fn own_ids(file: &str) -> Vec<IdMapping> {
-    let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    let text = read_text(&format!("/proc/self/{file}")).unwrap_or_default();
     text.lines()
         .filter_map(|line| {
             let mut fields = line.split_ascii_whitespace().map(str::parse);
@@ -63,11 +63,6 @@ fn has_several(map: &[IdMapping]) -> bool {
     map.iter().map(|line| u64::from(line.size)).sum::<u64>() > 1
 }
 
-/// A capability set of `/proc/PID/status`, `proc_pid_status(5)`.
-fn set(status: &str, name: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
-        .unwrap_or(0)
+fn set(name: &str) -> u64 {
+    status_set(name).unwrap_or(0)
 }
