@@ -38,7 +38,10 @@ static long run(char **args, int null)
 	}
 	int status;
 	struct rusage usage;
-	if (pid < 0 || wait4(pid, &status, 0, &usage) < 0) exit(125);
+	if (pid < 0 || wait4(pid, &status, 0, &usage) < 0) {
+		perror("launch: start or wait");
+		exit(125);
+	}
 	if (status) {
 		fprintf(stderr, "launch: %s ended with status %#x\n", args[0], status);
 		exit(125);

@@ -38,7 +38,8 @@ export function rows({ folder, bundle, uid, cli, oci }) {
   const runc = runtime('runc');
   // crun can't do without a cgroup manager that the user may use
   const crun = runtime('crun', ...(uid === 0 ? [] : ['--cgroup-manager=disabled']));
-  const options = { stdio: 'ignore' };
+  // What a program says of a failure is shown.
+  const options = { stdio: ['ignore', 'ignore', 'inherit'] };
   const quiet = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' };
   const byNode = (name, kind, heap, file, args, how, more) => ({
     name,
