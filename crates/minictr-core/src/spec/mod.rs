@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -398,25 +399,21 @@ fn remove(document: &mut serde_json::Value, path: &serde_path_to_error::Path) ->
 ///
 /// # Errors
 /// `InvalidArgument`, as for [`parse`].
-pub fn parse_json<'de, T: Deserialize<'de>>(json: &'de [u8], operation: &str) -> Result<T> {
-    // Twice only where it fails: keeping track of where one is costs as much as the parsing.
-    if let Ok(value) = serde_json::from_slice(json) {
-        return Ok(value);
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let cause = error.into_inner();
-        // What ends before it is a document has no path.
-        if cause.is_eof() || cause.is_syntax() {
-            return Error::invalid(operation, format!("as JSON: {cause}"));
-        }
-        Error::invalid(operation, format!("at `{path}`: {cause}"))
-    })?;
-    deserializer
-        .end()
-        .map_err(|error| Error::invalid(operation, format!("after the document: {error}")))?;
-    Ok(value)
+pub fn parse_json<T: DeserializeOwned>(json: &[u8], operation: &str) -> Result<T> {
+    let refused = match serde_json::from_slice(json) {
+        Ok(value) => return Ok(value),
+        Err(refused) => refused,
+    };
+    // Again only where it fails: keeping track of where one is costs as much as the parsing. From a
+    // tree, as for engines' configs: a parser of its own would be a tenth of the executable.
+    let document = serde_json::from_slice::<serde_json::Value>(json);
+    let again = document.map(serde_path_to_error::deserialize::<_, T>);
+    let object = match again {
+        Ok(Err(error)) => format!("at `{}`: {}", error.path(), error.inner()),
+        // What isn't a document has no path; nor has what a tree can't hold, a property twice.
+        Ok(Ok(_)) | Err(_) => format!("as JSON: {refused}"),
+    };
+    Err(Error::invalid(operation, object))
 }
 
 #[cfg(test)]
@@ -435,6 +432,20 @@ mod tests {
         assert_eq!(spec.process.unwrap().user.uid, 7);
         assert_eq!(spec.mounts[1].destination, "/x");
         assert!(parse(EXTENDED.as_bytes()).is_err(), "elsewhere they are errors");
+    }
+
+    #[test]
+    fn an_error_names_the_path_or_what_is_no_document() {
+        let said = |json: &str| parse(json.as_bytes()).unwrap_err().message();
+        let wrong = r#"{"ociVersion": "1", "process": {"cwd": 7}}"#;
+        assert!(said(wrong).contains("at `process.cwd`: invalid type"), "{}", said(wrong));
+        for (json, why) in [
+            (r#"{"ociVersion": "1""#, "as JSON: EOF while parsing"),
+            (r#"{"ociVersion": "1"} {}"#, "as JSON: trailing characters"),
+            (r#"{"ociVersion": "1", "ociVersion": "2"}"#, "as JSON: duplicate field"),
+        ] {
+            assert!(said(json).contains(why), "{}", said(json));
+        }
     }
 
     #[test]
