@@ -3,7 +3,7 @@
  */
 import * as native from '../native.js';
 import type { ContainerOptions } from './options.js';
-import { launchRequest } from './request.js';
+import { launchRequest, requestText } from './request.js';
 import { checkForegroundOptions } from './validate.js';
 
 /** Options of `runForeground()`. */
@@ -33,7 +33,7 @@ export function runForeground(
   const launch = launchRequest(options, { args: [file, ...args], terminal: options.tty ?? false });
   const { interactive = false, jsonErrors = false } = options;
   return native.execForeground(
-    JSON.stringify({ launch, interactive, jsonErrors }),
+    `{"launch":${requestText(launch)},"interactive":${interactive},"jsonErrors":${jsonErrors}}`,
     options.preserveFds ?? [],
   );
 }

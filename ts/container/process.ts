@@ -14,7 +14,7 @@ import { forward } from './forward.js';
 import { Input, nowhere } from './input.js';
 import type { OutputTarget, RunOptions, UpdatableLimits } from './options.js';
 import { type OutputName, Outputs } from './outputs.js';
-import { launchRequest } from './request.js';
+import { launchRequest, requestText } from './request.js';
 import { ProgramError, signalNumber } from './result.js';
 import { Requests } from './requests.js';
 import { limitResources } from './resources.js';
@@ -119,10 +119,10 @@ export class ContainerProcess<Options extends RunOptions = RunOptions> implement
     const preserve = options.preserveFds ?? [];
     let count = 0;
     request.stdio = stdio.fds.map((fd) => (fd === NULL ? null : count++));
-    request.preserveFds = preserve.map(() => count++);
+    if (preserve.length > 0) request.preserveFds = preserve.map(() => count++);
     let launched;
     try {
-      launched = native.launch(JSON.stringify(request), stdio.fds, preserve, (event, fd) =>
+      launched = native.launch(requestText(request), stdio.fds, preserve, (event, fd) =>
         this.#handle(event, fd),
       );
     } finally {

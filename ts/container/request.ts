@@ -14,6 +14,7 @@ import {
   hostMounts,
   pathOfCaller,
 } from './host-root.js';
+import { json } from './json.js';
 import type { ContainerOptions, Mount, NamespaceChoice, Security } from './options.js';
 import { here, unconditional } from './seccomp.js';
 import { deviceResources, limitResources } from './resources.js';
@@ -22,8 +23,11 @@ import {
   ALL_CAPABILITIES,
   CGROUP,
   DEFAULT_CAPABILITIES,
+  DEFAULT_CGROUP,
+  DEFAULT_MOUNTS,
+  DEFAULT_NAMESPACES,
   DEFAULT_PATH,
-  DEFAULT_PIDS,
+  DEFAULT_SETS,
   DEV,
   HOST_MQUEUE,
   HOST_PROC,
@@ -32,6 +36,8 @@ import {
   MQUEUE,
   PROC,
   READONLY_PATHS,
+  ROOT_USER,
+  shm,
   type SpecMount,
   SYS,
 } from './template.js';
@@ -40,20 +46,20 @@ import {
 export interface LaunchRequest {
   id: string;
   spec: Record<string, unknown>;
-  user?: string;
-  groups?: string[];
+  user: string | undefined;
+  groups: string[] | undefined;
   idMapping: 'auto' | 'spec' | 'subordinate';
-  overlay: boolean;
-  hostRoot?: HostRoot;
-  layerBytes?: number;
+  overlay: boolean | undefined;
+  hostRoot: HostRoot | undefined;
+  layerBytes: number | undefined;
   mountPoints: 'private';
   seccomp: 'default' | 'nesting' | 'spec';
-  init: boolean;
+  init: boolean | undefined;
   cgroup: { parent?: string; accountIo?: boolean; defaultPids: number };
   stdio?: Array<number | null>;
   preserveFds?: number[];
-  timeoutMs?: number;
-  cpuTimeMs?: number;
+  timeoutMs: number | undefined;
+  cpuTimeMs: number | undefined;
 }
 
 /** The program, as it goes on beside the container's options. */
@@ -76,25 +82,22 @@ function randomName(): string {
 /** Builds the request for a container. Throws a `MinictrError` that names the option. */
 export function launchRequest(options: ContainerOptions, program: Program): LaunchRequest {
   const id = options.name ?? randomName();
-  const security = options.security ?? {};
-  const [idMapping, mappings] = userNamespace(options);
-  const limits = options.limits ?? {};
-  const host = hostRoot(options);
+  const { security = {} } = options;
+  const { terminal = false } = program;
+  // Absent parts are undefined, which the text leaves out: to put objects together from others took
+  // most of the time that this takes.
   const spec = {
     ociVersion: '1.3.0',
     root: { path: rootPath(options), readonly: options.readonly },
-    ...(choice(options.uts) === 'host' ? {} : { hostname: options.hostname ?? id }),
+    hostname: choice(options.uts) === 'host' ? undefined : (options.hostname ?? id),
     process: {
-      ...(program.terminal
-        ? {
-            terminal: true,
-            ...(typeof program.terminal === 'object' && {
-              consoleSize: { width: program.terminal.columns, height: program.terminal.rows },
-            }),
-          }
-        : {}),
+      terminal: terminal === false ? undefined : true,
+      consoleSize:
+        typeof terminal === 'object'
+          ? { width: terminal.columns, height: terminal.rows }
+          : undefined,
       cwd: options.cwd ?? '/',
-      env: environment(options, id, Boolean(program.terminal)),
+      env: environment(options, id, terminal !== false),
       args: program.args,
       user: specUser(options),
       capabilities: capabilities(security),
@@ -104,42 +107,58 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
       oomScoreAdj: options.oomScoreAdj,
     },
     mounts: mounts(options),
-    linux: {
-      ...mappings,
-      namespaces: namespaces(options),
-      resources: { ...limitResources(limits), ...deviceResources(options) },
-      sysctl: sysctls(options),
-      seccomp:
-        typeof security.seccomp === 'object'
-          ? unconditional(security.seccomp, here(capabilityList(security)))
-          : undefined,
-      ...paths(security),
-    },
+    linux: linux(options),
   };
-  const user = named(options.user);
   return {
     id,
     spec,
-    ...(user !== undefined && { user }),
-    ...(options.groups?.length && { groups: options.groups.map(String) }),
-    idMapping,
-    overlay: options.overlay ?? false,
-    ...(host !== undefined && { hostRoot: host }),
-    ...(options.layerSize !== undefined && { layerBytes: layerBytes(options) }),
+    user: named(options.user),
+    groups: options.groups?.length ? options.groups.map(String) : undefined,
+    idMapping: idMapping(options),
+    overlay: options.overlay,
+    hostRoot: hostRoot(options),
+    layerBytes: options.layerSize === undefined ? undefined : layerBytes(options),
     mountPoints: 'private',
     seccomp: filter(options),
-    init: options.init ?? false,
-    cgroup: {
-      ...(options.cgroupParent !== undefined && { parent: options.cgroupParent }),
-      ...(options.accountIo && { accountIo: true }),
-      defaultPids: DEFAULT_PIDS,
+    init: options.init,
+    cgroup: cgroup(options),
+    timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs'),
+    cpuTimeMs: milliseconds(options.limits?.cpuTimeMs, 'limits.cpuTimeMs'),
+  };
+}
+
+/** The JSON of a request. */
+export function requestText(request: LaunchRequest): string {
+  // The request, its spec, and the spec's `process` and `linux`.
+  return json(request, 3);
+}
+
+/** `linux` of the spec. */
+function linux(options: ContainerOptions): object {
+  const { security = {}, limits, sysctls, userns } = options;
+  return {
+    uidMappings: typeof userns === 'object' ? userns.uidMappings : undefined,
+    gidMappings: typeof userns === 'object' ? userns.gidMappings : undefined,
+    namespaces: namespaces(options),
+    resources: {
+      ...(limits !== undefined && limitResources(limits)),
+      ...deviceResources(options),
     },
-    ...(options.timeoutMs !== undefined && {
-      timeoutMs: milliseconds(options.timeoutMs, 'timeoutMs'),
-    }),
-    ...(limits.cpuTimeMs !== undefined && {
-      cpuTimeMs: milliseconds(limits.cpuTimeMs, 'limits.cpuTimeMs'),
-    }),
+    sysctl: sysctlTexts(sysctls),
+    seccomp:
+      typeof security.seccomp === 'object'
+        ? unconditional(security.seccomp, here(capabilityList(security)))
+        : undefined,
+    ...paths(security),
+  };
+}
+
+function cgroup({ cgroupParent, accountIo }: ContainerOptions): LaunchRequest['cgroup'] {
+  if (cgroupParent === undefined && !accountIo) return DEFAULT_CGROUP;
+  return {
+    ...(cgroupParent !== undefined && { parent: cgroupParent }),
+    ...(accountIo && { accountIo: true }),
+    ...DEFAULT_CGROUP,
   };
 }
 
@@ -168,7 +187,8 @@ function requireText(value: unknown, option: string): string {
   );
 }
 
-function milliseconds(value: number, option: string): number {
+function milliseconds(value: number | undefined, option: string): number | undefined {
+  if (value === undefined) return undefined;
   if (Number.isFinite(value) && value > 0) return Math.max(1, Math.ceil(value));
   throw invalid('use', `${option} ${value}: not a number of milliseconds above 0`);
 }
@@ -192,7 +212,8 @@ function checkId(id: number, user: string | number | undefined): void {
   throw invalid('use user', `\`${user}\``, `ids are whole numbers from 0 to ${MOST_ID}`);
 }
 
-function specUser({ user, umask }: ContainerOptions): Record<string, unknown> {
+function specUser({ user, umask }: ContainerOptions): object {
+  if (user === undefined && umask === undefined) return ROOT_USER;
   const alone =
     typeof user === 'number' || /^\d+$/.test(user ?? '')
       ? { uid: Number(user), gid: 0 }
@@ -248,12 +269,15 @@ function capabilityList({ capAdd = [], capDrop = [], privileged }: Security): st
   return [...new Set([...kept, ...add.filter((name) => name !== 'CAP_ALL')])];
 }
 
-function capabilities(security: Security): Record<string, unknown> {
+function capabilities(security: Security): object {
+  const { capAdd, capDrop, privileged } = security;
+  if (!privileged && capAdd === undefined && capDrop === undefined) return DEFAULT_SETS;
   const all = capabilityList(security);
   return { bounding: all, effective: all, permitted: all };
 }
 
-function rlimits({ limits = {} }: ContainerOptions): unknown[] {
+function rlimits({ limits }: ContainerOptions): unknown[] | undefined {
+  if (limits === undefined) return undefined;
   const list: unknown[] = [];
   const push = (name: string, soft: number, hard: number): void => {
     // -1 is "no limit"; the spec writes that as the largest 64-bit number, which JSON of
@@ -277,7 +301,8 @@ function rlimits({ limits = {} }: ContainerOptions): unknown[] {
 /** Stands for RLIM_INFINITY, 2^64 - 1, which a double can't hold exactly. */
 const UNLIMITED = 2 ** 64;
 
-function sysctls({ sysctls = {} }: ContainerOptions): Record<string, string> {
+function sysctlTexts(sysctls: ContainerOptions['sysctls']): object | undefined {
+  if (sysctls === undefined) return undefined;
   return Object.fromEntries(Object.entries(sysctls).map(([name, value]) => [name, String(value)]));
 }
 
@@ -298,6 +323,9 @@ function filter({ security = {}, userns }: ContainerOptions): LaunchRequest['sec
 /** A covered part of /proc or /sys would keep the kernel from letting an inner container have its own. */
 function paths({ mask = [], unmask = [], ...security }: Security): Record<string, unknown> {
   const { privileged, nesting } = security;
+  if (!privileged && !nesting && mask.length === 0 && unmask.length === 0) {
+    return { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS };
+  }
   if (privileged || nesting || unmask.includes('ALL')) return { maskedPaths: mask };
   const kept = (path: string): boolean => !unmask.includes(path);
   return {
@@ -310,7 +338,10 @@ function choice(value: string | undefined): string {
   return value ?? 'private';
 }
 
-function namespaces(options: ContainerOptions): unknown[] {
+function namespaces(options: ContainerOptions): readonly unknown[] {
+  const { userns, network: given, pid, ipc, uts, cgroupns } = options;
+  const chosen = [given, pid, ipc, uts, cgroupns].some((option) => option !== undefined);
+  if (!chosen && userns !== 'host') return DEFAULT_NAMESPACES;
   const list: unknown[] = [{ type: 'mount' }];
   if (options.userns !== 'host') list.push({ type: 'user' });
   const network = options.network ?? 'none';
@@ -335,14 +366,9 @@ function namespaces(options: ContainerOptions): unknown[] {
   return list;
 }
 
-function userNamespace({
-  userns = 'auto',
-}: ContainerOptions): [LaunchRequest['idMapping'], Record<string, unknown>] {
-  if (typeof userns === 'object') {
-    return ['spec', { uidMappings: userns.uidMappings, gidMappings: userns.gidMappings }];
-  }
-  if (userns === 'auto' || userns === 'subordinate') return [userns, {}];
-  if (userns === 'host') return ['spec', {}];
+function idMapping({ userns = 'auto' }: ContainerOptions): LaunchRequest['idMapping'] {
+  if (userns === 'auto' || userns === 'subordinate') return userns;
+  if (userns === 'host' || typeof userns === 'object') return 'spec';
   throw invalid(
     'use',
     `userns \`${String(userns)}\``,
@@ -350,17 +376,16 @@ function userNamespace({
   );
 }
 
-function mounts(options: ContainerOptions): SpecMount[] {
-  const size = options.shmSize === undefined ? '64m' : bytes(options.shmSize, 'shmSize');
+function mounts(options: ContainerOptions): readonly SpecMount[] {
+  const { pid, ipc, network, cgroupns, shmSize, devices } = options;
+  const chosen = [pid, ipc, network, cgroupns, shmSize, devices, options.mounts];
+  const isDefault = chosen.every((option) => option === undefined);
+  if (isDefault && !isHost(options)) return DEFAULT_MOUNTS;
+  const size = shmSize === undefined ? '64m' : bytes(shmSize, 'shmSize');
   const list: SpecMount[] = [
     choice(options.pid) === 'host' ? HOST_PROC : PROC,
     ...DEV,
-    {
-      destination: '/dev/shm',
-      type: 'tmpfs',
-      source: 'shm',
-      options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`],
-    },
+    shm(size),
     ...(choice(options.ipc) === 'host' ? hostQueues() : [MQUEUE]),
     (options.network ?? 'none') === 'none' ? SYS : HOST_SYS,
     ...(choice(options.cgroupns) === 'host' ? [] : [CGROUP]),

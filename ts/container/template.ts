@@ -4,6 +4,8 @@
  * What each default protects stands in SECURITY.md.
  */
 
+import { fixed } from './json.js';
+
 /** A mount as the OCI runtime spec has it. */
 export interface SpecMount {
   destination: string;
@@ -16,7 +18,7 @@ export interface SpecMount {
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Processes and threads of a container that says nothing, where they can be limited. */
-export const DEFAULT_PIDS = 4096;
+const DEFAULT_PIDS = 4096;
 
 /** What root in a container can do by default: enough for packages and servers to work. */
 export const DEFAULT_CAPABILITIES: readonly string[] = [
@@ -32,6 +34,13 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
   'CAP_SETUID',
   'CAP_SYS_CHROOT',
 ];
+
+/** The capability sets of a container that says nothing. */
+export const DEFAULT_SETS = fixed({
+  bounding: DEFAULT_CAPABILITIES,
+  effective: DEFAULT_CAPABILITIES,
+  permitted: DEFAULT_CAPABILITIES,
+});
 
 /** Every capability that Linux has, capabilities(7). */
 export const ALL_CAPABILITIES: readonly string[] = [
@@ -99,7 +108,7 @@ export const DEVICE_RULES: readonly DeviceRule[] = [
 ];
 
 /** Files of the kernel's that tell about the host or reach into it. */
-export const MASKED_PATHS: readonly string[] = [
+export const MASKED_PATHS: readonly string[] = fixed([
   '/proc/acpi',
   '/proc/asound',
   '/proc/interrupts',
@@ -112,16 +121,16 @@ export const MASKED_PATHS: readonly string[] = [
   '/proc/timer_stats',
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
-];
+]);
 
 /** Files of the kernel's that set something for the whole machine. */
-export const READONLY_PATHS: readonly string[] = [
+export const READONLY_PATHS: readonly string[] = fixed([
   '/proc/bus',
   '/proc/fs',
   '/proc/irq',
   '/proc/sys',
   '/proc/sysrq-trigger',
-];
+]);
 
 export const PROC: SpecMount = {
   destination: '/proc',
@@ -189,3 +198,32 @@ export const CGROUP: SpecMount = {
   source: 'cgroup',
   options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
 };
+
+/** /dev/shm, of a size as tmpfs(5) takes it. */
+export const shm = (size: number | string): SpecMount => ({
+  destination: '/dev/shm',
+  type: 'tmpfs',
+  source: 'shm',
+  options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`],
+});
+
+/** The mounts of a container that says nothing. */
+export const DEFAULT_MOUNTS: readonly SpecMount[] = fixed([
+  PROC,
+  ...DEV,
+  shm('64m'),
+  MQUEUE,
+  SYS,
+  CGROUP,
+]);
+
+/** The namespaces of a container that says nothing. */
+export const DEFAULT_NAMESPACES: readonly object[] = fixed(
+  ['mount', 'user', 'network', 'pid', 'ipc', 'uts', 'cgroup'].map((type) => ({ type })),
+);
+
+/** The cgroup of a container that says nothing. */
+export const DEFAULT_CGROUP = fixed({ defaultPids: DEFAULT_PIDS });
+
+/** The user of a container that says nothing. */
+export const ROOT_USER = fixed({ uid: 0, gid: 0 });
