@@ -64,6 +64,9 @@ pub struct MountPlan {
     /// symbolic links (CVE-2019-19921, CVE-2023-27561), and what is masked below it is looked for in
     /// this mount, not by the destination's path.
     pub kernel_files: bool,
+    /// A new tmpfs on `/dev`: nobody else has it, so what is mounted and made directly in it needs no
+    /// careful look-up.
+    pub own_dev: bool,
     /// A mount point that is missing is made.
     pub create: bool,
     /// What is mounted.
@@ -193,6 +196,23 @@ impl MountAction {
         }
     }
 
+    /// Whether it is a new tmpfs with nothing in it, whose flags are all the mount's and none the
+    /// filesystem's, and whose options are words between commas, which labels aren't.
+    #[must_use]
+    pub fn is_plain_tmpfs(&self) -> bool {
+        let of_mount = MsFlags::MS_NOSUID
+            | MsFlags::MS_NODEV
+            | MsFlags::MS_NOEXEC
+            | MsFlags::MS_NOATIME
+            | MsFlags::MS_NODIRATIME
+            | MsFlags::MS_RELATIME
+            | MsFlags::MS_STRICTATIME;
+        matches!(self, Self::New { fs_type, flags, data, copy_up: false, .. }
+            if fs_type.as_c_str() == c"tmpfs"
+                && of_mount.contains(*flags)
+                && !data.to_bytes().contains(&b'"'))
+    }
+
     /// Changes by parsed options.
     #[must_use]
     pub fn remount(options: &MountOptions) -> Self {
@@ -243,14 +263,16 @@ pub(crate) fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(mode == SFlag::S_IFDIR)
 }
 
-/// Makes one mount below `root`. Returns its top where it has the kernel's own files: only this
-/// descriptor is sure to be it, as its mount point may be moved by whoever shares the rootfs.
+/// Makes one mount below `root`; `dev` is the container's own `/dev`, where it has that already.
+/// Returns its top where it has the kernel's own files or is that `/dev`: only this descriptor is sure
+/// to be it, as its mount point may be moved by whoever shares the rootfs.
 ///
 /// # Errors
 /// The errno of the call that failed, with [`PART_SOURCE`] or [`PART_TARGET`] where it was about
 /// one of these.
 pub fn make(
     root: BorrowedFd<'_>,
+    dev: Option<BorrowedFd<'_>>,
     plan: &MountPlan,
     prepared: &[OwnedFd],
 ) -> Result<Option<OwnedFd>, Fault> {
@@ -304,18 +326,27 @@ pub fn make(
             attributes::set(target.as_fd(), 0, attr)?;
         }
         MountAction::New { fs_type, source, flags, data, attr, after, copy_up, label } => {
-            let target = directory(root, plan).map_err(part(PART_TARGET))?;
-            if plan.kernel_files {
+            let made = dev.filter(|_| !plan.kernel_files && !copy_up);
+            let made = made.map(|dev| make_in_dev(dev, plan)).transpose();
+            let found;
+            let (target, name) = match made.map_err(part(PART_TARGET))?.flatten() {
+                Some(made) => made,
+                None => {
+                    found = directory(root, plan).map_err(part(PART_TARGET))?;
+                    (found.as_fd(), c".")
+                }
+            };
+            if plan.kernel_files || plan.own_dev {
                 let context = configured(fs_type, source, data)?;
                 let tree = mount::fsmount(context.as_fd(), attr.attr_set & !after.attr_set)?;
                 let after = Change { flags: 0, attr: after };
-                attributes::attach(tree.as_fd(), target.as_fd(), &[after])?;
+                attributes::attach(tree.as_fd(), target, &[after])?;
                 return Ok(Some(tree));
             }
             if *copy_up {
-                super::copy_up::mount_with_contents(target.as_fd(), source, attr, data)?;
+                super::copy_up::mount_with_contents(target, source, attr, data)?;
             } else {
-                mount_here(target.as_fd(), source, fs_type, *flags, data)?;
+                mount_on(target, name, source, fs_type, *flags, data)?;
             }
             if *after != MountAttr::default() {
                 let mounted = paths::open_in_root(root, &plan.destination, libc::O_PATH, 0)?;
@@ -382,23 +413,41 @@ fn directory(root: BorrowedFd<'_>, plan: &MountPlan) -> Result<OwnedFd, Errno> {
     paths::open_in_root(root, &plan.destination, libc::O_PATH | libc::O_DIRECTORY, 0)
 }
 
-/// Mounts a new filesystem on the directory that `target` is.
+/// Makes a mount point directly in the container's own `/dev`, where it belongs there and isn't there
+/// yet: the directory with its name.
+fn make_in_dev<'a>(
+    dev: BorrowedFd<'a>,
+    plan: &'a MountPlan,
+) -> Result<Option<(BorrowedFd<'a>, &'a CStr)>, Errno> {
+    let below = plan.destination.to_bytes_with_nul().strip_prefix(b"/dev/");
+    let name = below.and_then(|name| CStr::from_bytes_with_nul(name).ok());
+    let Some(name) = name.filter(|name| !name.to_bytes().contains(&b'/')) else { return Ok(None) };
+    match mkdirat(dev, name, Mode::from_bits_truncate(0o755)) {
+        Ok(()) => Ok(Some((dev, name))),
+        Err(Errno::EEXIST) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Mounts a new filesystem on an entry of a directory that nobody else can change, or with the name
+/// `.` on the directory itself.
 ///
 /// By `mount(2)` on `.`, which names the descriptor's directory and nothing else: two calls where
 /// the newer interface needs five or more.
 ///
 /// # Errors
 /// Those of `mount(2)`.
-pub fn mount_here(
-    target: BorrowedFd<'_>,
+fn mount_on(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
     source: &CStr,
     fs_type: &CStr,
     flags: MsFlags,
     data: &CStr,
 ) -> Result<(), Errno> {
-    fchdir(target)?;
+    fchdir(directory)?;
     let data = (!data.is_empty()).then_some(data);
-    nix::mount::mount(Some(source), c".", Some(fs_type), flags, data)
+    nix::mount::mount(Some(source), name, Some(fs_type), flags, data)
 }
 
 fn mount_cgroups(
@@ -411,7 +460,7 @@ fn mount_cgroups(
     {
         match only.bound_tree(flags)? {
             Some(tree) => mount::move_mount(tree.as_fd(), target)?,
-            None => mount_here(target, &only.fs_type, &only.fs_type, flags, &only.data)?,
+            None => mount_on(target, c".", &only.fs_type, &only.fs_type, flags, &only.data)?,
         }
         return Ok(());
     }

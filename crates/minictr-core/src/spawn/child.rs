@@ -34,7 +34,10 @@ struct Walk<'a> {
     root: Option<OwnedFd>,
     /// Mounts of a root of the host's files besides its first.
     host_mounts: Vec<OwnedFd>,
-    /// The directory in which devices were made last: nearly always `/dev`.
+    /// The container's own `/dev`, as long as nothing else is mounted there: whoever shares the rootfs
+    /// has no say in what is below it.
+    dev: Option<OwnedFd>,
+    /// The directory in which devices were made last, where it is another.
     devices: Option<(&'a CStr, OwnedFd)>,
     masks: Masks,
     /// Ids found in the container's own files; those of the plan otherwise.
@@ -63,6 +66,7 @@ pub(super) fn run(
         sync,
         root: None,
         host_mounts: Vec::new(),
+        dev: None,
         devices: None,
         masks: Masks::default(),
         user: None,
@@ -144,6 +148,9 @@ pub(super) fn join(
 
 impl<'a> Walk<'a> {
     fn device_directory(&mut self, path: &'a CStr) -> Result<BorrowedFd<'_>, Fault> {
+        if let Some(dev) = self.dev.as_ref().filter(|_| path == c"/dev") {
+            return Ok(dev.as_fd());
+        }
         if self.devices.as_ref().is_none_or(|(open, _)| *open != path) {
             self.devices = Some((path, paths::ensure_dir(self.root()?, path, 0o755)?));
         }
@@ -265,8 +272,13 @@ impl<'a> Walk<'a> {
                 self.host_mounts = mounts;
             }
             Step::Mount(mount) => {
-                if let Some(top) = mounts::make(self.root()?, mount, self.prepared)? {
-                    self.masks.note(&mount.destination, top);
+                if matches!(mount.destination.to_bytes(), b"/dev" | b"/") {
+                    self.dev = None;
+                }
+                let dev = self.dev.as_ref().map(AsFd::as_fd);
+                match mounts::make(self.root()?, dev, mount, self.prepared)? {
+                    Some(top) if mount.kernel_files => self.masks.note(&mount.destination, top),
+                    top => self.dev = top.or(self.dev.take()),
                 }
             }
             Step::Device(device) => {
@@ -275,6 +287,7 @@ impl<'a> Walk<'a> {
             Step::DevLinks => {
                 masks::make_dev_links(self.device_directory(c"/dev")?)?;
                 self.devices = None;
+                self.dev = None;
             }
             Step::OpenTerminal { size, console } => {
                 let pty = terminal::open(self.root()?, *size, *console)?;
@@ -381,7 +394,7 @@ impl<'a> Walk<'a> {
             }
             Step::CloseFrom(first) => {
                 self.close_from(*first);
-                (0..3).try_for_each(own_null)?;
+                own_null()?;
             }
             Step::Limit(limit) => {
                 nix::sys::resource::setrlimit(limit.resource, limit.soft, limit.hard)?;
@@ -427,16 +440,18 @@ fn write_file(path: &std::ffi::CStr, bytes: &[u8]) -> Result<(), Errno> {
     nix::unistd::write(&file, bytes).map(drop)
 }
 
-/// Puts the container's own `/dev/null` in the place of the host's, where a standard stream is that:
+/// Puts the container's own `/dev/null` in the place of the host's, where standard streams are that:
 /// its mount is the host's, so no checkpoint of the container could name it. Where the container has
 /// no such device, the host's stays.
-fn own_null(stream: RawFd) -> Result<(), Errno> {
+fn own_null() -> Result<(), Errno> {
     let is_null =
         |fd: BorrowedFd<'_>| masks::is_device(fd, SFlag::S_IFCHR, makedev(1, 3)).unwrap_or(false);
-    // SAFETY: 0, 1 and 2 are the program's, and nothing closes them before the borrow ends; where a
-    // caller has given none, looking at the number fails with EBADF.
-    let given = unsafe { BorrowedFd::borrow_raw(stream) };
-    if !is_null(given) {
+    let streams = [0, 1, 2].map(|stream| {
+        // SAFETY: 0, 1 and 2 are the program's, and nothing closes them before the borrow ends; where
+        // a caller has given none, looking at the number fails with EBADF.
+        is_null(unsafe { BorrowedFd::borrow_raw(stream) })
+    });
+    if !streams.contains(&true) {
         return Ok(());
     }
     // What is there is the image's: looked at before it is opened, since opening could wait or do more.
@@ -446,7 +461,10 @@ fn own_null(stream: RawFd) -> Result<(), Errno> {
         return Ok(());
     }
     match paths::open_path(path, libc::O_RDWR | libc::O_NOCTTY | libc::O_NOFOLLOW) {
-        Ok(own) if is_null(own.as_fd()) => process::install_fd(own.as_raw_fd(), stream),
+        Ok(own) if is_null(own.as_fd()) => (0..3)
+            .zip(streams)
+            .filter(|(_, is_hosts)| *is_hosts)
+            .try_for_each(|(stream, _)| process::install_fd(own.as_raw_fd(), stream)),
         _ => Ok(()),
     }
 }

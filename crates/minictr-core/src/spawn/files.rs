@@ -98,6 +98,7 @@ pub(super) fn compile_mounts(
             (action, Object::OfStep)
         };
         let plan = MountPlan {
+            own_dev: destination == "/dev" && action.is_plain_tmpfs(),
             kernel_files: matches!(kind, "proc" | "sysfs")
                 || is_bind(mount) && KERNEL_FILES.contains(&&*destination),
             create: creates_mount_point(builder, &spec.mounts[..index], &destination),

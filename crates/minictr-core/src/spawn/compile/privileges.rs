@@ -89,7 +89,7 @@ pub(super) fn give_up_privileges(
     builder.push(Step::DropBounding(dropped), ErrorCode::Security, "drop", "bounding capabilities");
     // One mapped id is that of the child from the start; groups can't be set there.
     let own = builder.host.ids == IdPlan::Own;
-    if !own {
+    if !own && !stays_root(builder, process) {
         let step = Step::SetIds {
             uid: process.user.uid,
             gid: process.user.gid,
@@ -136,6 +136,19 @@ pub(super) fn give_up_privileges(
     );
     builder.push(Step::CheckParent, ErrorCode::Internal, "check", "the parent");
     Ok(filter)
+}
+
+/// Whether the container's user is what the child has become before: its root, in no group. With a
+/// terminal the pty is given to the user too.
+fn stays_root(builder: &Builder<'_>, process: &Process) -> bool {
+    let user = &process.user;
+    let asked = user.uid != 0
+        || user.gid != 0
+        || !user.additional_gids.is_empty()
+        || builder.request.user.is_some()
+        || !builder.request.groups.is_empty();
+    let is_root = |step: &Step| matches!(step, Step::BecomeRoot { .. });
+    !asked && !process.terminal.unwrap_or(false) && builder.steps.iter().any(is_root)
 }
 
 fn filter(
