@@ -1,6 +1,6 @@
 /** What is left when a part of minictr is killed without warning: nothing, sooner or later. */
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
@@ -127,6 +127,31 @@ test(
     // Without a process namespace the second one lives on until the next start clears its cgroup.
     await run('/bin/probe', ['end-with', '0'], { rootfs: sharedRootfs() });
     await until('the other process ends', () => processesOf(word).length === 0);
+  },
+);
+
+test(
+  'a container that got a cgroup while it ran leaves none of them when its helper is killed',
+  { skip: lacks('root') },
+  async () => {
+    const name = `paused-${uniqueMs()}`;
+    const cgroups = (): string => {
+      // Those of other tests come and go meanwhile, which find complains of.
+      const find = `find /sys/fs/cgroup -type d -name 'minictr-${name}' 2>/dev/null || true`;
+      return execFileSync('sh', ['-c', find], { encoding: 'utf8' });
+    };
+    const call = run('/bin/probe', ['stay', uniqueMs()], { rootfs: sharedRootfs(), name });
+    const failed = assert.rejects(call, { code: 'SPAWNER_DIED' });
+    await call.started;
+    const before = cgroups();
+    await call.pause();
+    assert.ok(cgroups().length >= before.length);
+    const [helper] = helpers();
+    assert.ok(helper);
+    process.kill(helper.pid, 'SIGKILL');
+    await failed;
+    await run('/bin/probe', ['end-with', '0'], { rootfs: sharedRootfs() });
+    assert.equal(cgroups(), '');
   },
 );
 

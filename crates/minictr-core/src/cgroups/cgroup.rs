@@ -47,6 +47,13 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
+    /// The directories where it may come to be besides those where it is, for a pause or a limit that
+    /// it hasn't yet.
+    #[must_use]
+    pub fn later_paths(&self) -> Vec<String> {
+        self.places.iter().flat_map(Place::paths).collect()
+    }
+
     /// Which member has a controller, v1 first; of the freezer v2's, whose processes can be killed.
     pub(super) fn position(&self, controller: Controller) -> Option<usize> {
         let of = |v2: bool| {

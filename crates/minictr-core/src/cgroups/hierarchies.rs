@@ -200,6 +200,24 @@ impl Hierarchies {
         self.places(spec).iter().flat_map(|(_, place)| place.paths().collect::<Vec<_>>()).collect()
     }
 
+    /// Where a container's cgroup is made.
+    ///
+    /// # Errors
+    /// `CgroupUnavailable` for a limit that no hierarchy here has, `InvalidArgument` for a path that
+    /// leads out of them and for a limit that this version of cgroups hasn't.
+    pub fn plan(&self, spec: &CgroupSpec<'_>) -> Result<Planned> {
+        plan::check_path(spec)?;
+        let mut needed = self.needed(spec)?;
+        let mut planned = Planned::default();
+        for (hierarchy, place) in self.places(spec) {
+            match needed.iter().position(|(known, _)| std::ptr::eq(*known, hierarchy)) {
+                Some(found) => planned.first.push((place, needed.swap_remove(found).1)),
+                None => planned.later.push(place),
+            }
+        }
+        Ok(planned)
+    }
+
     /// Makes a container's cgroup with its limits; nothing runs in it yet. `None` where none can be
     /// had and no limit was asked for.
     ///
@@ -208,41 +226,7 @@ impl Hierarchies {
     /// `AlreadyExists` for a name that is taken, `Cgroup` for a limit that the kernel refuses,
     /// `InvalidArgument` for one that this version of cgroups hasn't.
     pub fn create(&self, spec: &CgroupSpec<'_>) -> Result<Option<Cgroup>> {
-        plan::check_path(spec)?;
-        let needed = self.needed(spec)?;
-        let mut cgroup = Cgroup::default();
-        let mut planned: Vec<(Place, &Needed)> = Vec::new();
-        for (hierarchy, place) in self.places(spec) {
-            match needed.iter().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
-                Some((_, controllers)) => planned.push((place, controllers)),
-                None => cgroup.places.push(place),
-            }
-        }
-        for (place, controllers) in planned {
-            match place.make(controllers) {
-                Ok(member) => cgroup.members.push(member),
-                Err(error) if refused(&error) => {
-                    let asked = controllers.iter().find(|(_, asked)| *asked);
-                    let Some((controller, _)) = asked else { continue };
-                    cgroup.discard();
-                    return Err(plan::unavailable(*controller, error.errno.map(Errno::from_raw)));
-                }
-                Err(error) => {
-                    cgroup.discard();
-                    return Err(error);
-                }
-            }
-        }
-        if cgroup.members.is_empty() {
-            return Ok(None);
-        }
-        match cgroup.limit(spec) {
-            Ok(()) => Ok(Some(cgroup)),
-            Err(error) => {
-                cgroup.discard();
-                Err(error)
-            }
-        }
+        self.plan(spec)?.make(spec)
     }
 
     /// Takes a cgroup over that somebody else has made for a container, which is in it, and puts its
@@ -300,6 +284,62 @@ impl Hierarchies {
         }
         cgroup.members.sort_by_key(|member| member.has(Controller::Memory));
         Ok(if cgroup.members.is_empty() { None } else { Some(cgroup) })
+    }
+}
+
+/// Where a container's cgroup is made, and where it may come to be later, when it is paused or gets a
+/// limit that it didn't have.
+#[derive(Debug, Default)]
+pub struct Planned {
+    first: Vec<(Place, Needed)>,
+    later: Vec<Place>,
+}
+
+impl Planned {
+    /// The directories that [`Planned::make`] may make.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        self.first.iter().flat_map(|(place, _)| place.paths()).collect()
+    }
+
+    /// As [`Cgroup::later_paths`].
+    #[must_use]
+    pub fn later_paths(&self) -> Vec<String> {
+        self.later.iter().flat_map(Place::paths).collect()
+    }
+
+    /// Makes the cgroup, as [`Hierarchies::create`] does.
+    ///
+    /// # Errors
+    /// Those of [`Hierarchies::create`].
+    pub fn make(self, spec: &CgroupSpec<'_>) -> Result<Option<Cgroup>> {
+        let mut cgroup = Cgroup::default();
+        cgroup.places = self.later;
+        for (place, controllers) in &self.first {
+            match place.make(controllers) {
+                Ok(member) => cgroup.members.push(member),
+                Err(error) if refused(&error) => {
+                    let asked = controllers.iter().find(|(_, asked)| *asked);
+                    let Some((controller, _)) = asked else { continue };
+                    cgroup.discard();
+                    return Err(plan::unavailable(*controller, error.errno.map(Errno::from_raw)));
+                }
+                Err(error) => {
+                    cgroup.discard();
+                    return Err(error);
+                }
+            }
+        }
+        if cgroup.members.is_empty() {
+            return Ok(None);
+        }
+        match cgroup.limit(spec) {
+            Ok(()) => Ok(Some(cgroup)),
+            Err(error) => {
+                cgroup.discard();
+                Err(error)
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub use cgroup::{Attach, Cgroup, Usage};
 pub use delegate::DELEGATE_ANNOTATION;
 pub use end::remove_leftover;
 pub use freeze::FREEZE_PATIENCE;
-pub use hierarchies::Hierarchies;
+pub use hierarchies::{Hierarchies, Planned};
 pub use plan::{CgroupSpec, no_freezer, no_hierarchies, refuse_limits};
 use refuse::{check_block_io, not_on_v2, refuse_below_use};
 pub use stats::*;

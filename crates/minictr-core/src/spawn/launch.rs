@@ -59,6 +59,8 @@ pub(super) struct Launch {
     pub(super) failure: Option<Error>,
     pub(super) cleanup_failed: Option<Error>,
     pub(super) journaled: bool,
+    /// The cgroups that it may get later are journaled too.
+    pub(super) more_journaled: bool,
     pub(super) aborted: bool,
     /// The signal that a SIGKILL of ours stands for.
     ended_by: Option<i32>,
@@ -121,6 +123,7 @@ impl Launch {
             failure: None,
             cleanup_failed: None,
             journaled: false,
+            more_journaled: false,
             aborted: false,
             ended_by: None,
             timed_out: false,

@@ -16,6 +16,20 @@ pub trait Ledger: Debug {
     /// What keeps it from being written: the start fails before anything is made.
     fn begin(&mut self, launch: LaunchId, cgroups: &[String]) -> Result<()>;
 
+    /// Whether [`Ledger::more`] is there for cgroups that come later: [`Ledger::begin`] is told of all
+    /// that there ever may be otherwise.
+    fn takes_more(&self) -> bool {
+        false
+    }
+
+    /// The container may get these cgroups as well.
+    ///
+    /// # Errors
+    /// As for [`Ledger::begin`].
+    fn more(&mut self, _: LaunchId, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+
     /// Its first process exists, and waits.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The journal of attached containers: what is made is written down before it is made.
 //!
 //! Each process that owns containers has one file, named after its pid and start time, to which it
-//! appends a line before a cgroup is made, once a child exists (which waits for that line), and
-//! after all of it is gone. If the process and its caller are killed at once, the next one of the
+//! appends a line before a cgroup is made, once a child exists (which waits for that line), before a
+//! running container gets further cgroups, and after all of it is gone. If the process and its caller are killed at once, the next one of the
 //! same user reads the file, ends what is left and removes it.
 
 use std::collections::HashMap;
@@ -85,6 +85,14 @@ impl Ledger for Journal {
         Ok(())
     }
 
+    fn takes_more(&self) -> bool {
+        true
+    }
+
+    fn more(&mut self, launch: u64, cgroups: &[String]) -> Result<()> {
+        self.append(&format!("c {launch} {}\n", cgroups.join("\t")))
+    }
+
     fn process(&mut self, launch: u64, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
         match Identity::of(pid, pidfd) {
             Some(identity) => self.append(&format!("p {launch} {pid} {}\n", identity.text())),
@@ -140,14 +148,21 @@ pub fn leftovers(directory: &Path) -> Vec<(PathBuf, Vec<Leftover>)> {
 
 fn parse(text: &str) -> Vec<Leftover> {
     let mut open: HashMap<&str, Leftover> = HashMap::new();
+    let paths = |text: Option<&str>| -> Vec<String> {
+        let paths = text.unwrap_or_default().split('\t');
+        paths.filter(|path| !path.is_empty()).map(str::to_owned).collect()
+    };
     // A last line without its newline was cut off by the kill: what it announced wasn't made yet.
     for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         let mut words = line.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("+"), Some(launch), cgroups) => {
-                let cgroups = cgroups.unwrap_or_default().split('\t');
-                let cgroups = cgroups.filter(|path| !path.is_empty()).map(str::to_owned).collect();
-                open.insert(launch, Leftover { cgroups, process: None });
+                open.insert(launch, Leftover { cgroups: paths(cgroups), process: None });
+            }
+            (Some("c"), Some(launch), cgroups) => {
+                if let Some(leftover) = open.get_mut(launch) {
+                    leftover.cgroups.extend(paths(cgroups));
+                }
             }
             (Some("p"), Some(launch), Some(process)) => {
                 let process = process.split_once(' ').and_then(|(pid, identity)| {
@@ -192,6 +207,15 @@ mod tests {
             process: Some((42, Identity::Inode(99))),
         };
         assert_eq!(parse("+ 3 memory:/a\tpids:/b c\np 3 42 i99\n"), [expected]);
+    }
+
+    #[test]
+    fn cgroups_that_come_later_are_left_too() {
+        let expected = Leftover {
+            cgroups: vec!["/a".into(), "/f".into(), "/g".into()],
+            process: Some((42, Identity::Inode(99))),
+        };
+        assert_eq!(parse("+ 3 /a\np 3 42 i99\nc 3 /f\t/g\n"), [expected]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::start::absent;
 use super::{Supervisor, ended};
 use crate::cgroups::{self, Stats};
 use crate::error::{Error, ErrorCode, Result};
@@ -32,6 +33,7 @@ impl Supervisor {
     /// # Errors
     /// `WrongState` where it doesn't run, `CgroupUnavailable` where no freezer can be had.
     pub fn pause(&mut self, id: LaunchId, token: u32) -> Result<()> {
+        self.write_down_more(id)?;
         let launch = self.running_launch(id)?;
         launch.cgroup.as_mut().ok_or_else(cgroups::no_freezer)?.begin_freeze()?;
         let pausing = launch.pausing.get_or_insert_with(|| Pausing::begin(Instant::now()));
@@ -60,10 +62,29 @@ impl Supervisor {
     /// # Errors
     /// `WrongState` where it doesn't run, else as [`cgroups::Cgroup::update`].
     pub fn update(&mut self, id: LaunchId, resources: &Resources) -> Result<()> {
+        self.write_down_more(id)?;
         match &mut self.running_launch(id)?.cgroup {
             Some(cgroup) => cgroup.update(resources),
             None => cgroups::refuse_limits(resources),
         }
+    }
+
+    /// Writes down, before a pause or a limit that may make them, which further cgroups a container
+    /// may get. Few are paused or changed, and to look at every place at each start would cost more
+    /// than to make the cgroup.
+    fn write_down_more(&mut self, id: LaunchId) -> Result<()> {
+        let launch = self.running_launch(id)?;
+        let Some(cgroup) = launch.cgroup.as_ref().filter(|_| !launch.more_journaled) else {
+            return Ok(());
+        };
+        let paths = absent(cgroup.later_paths());
+        if let Some(ledger) = &mut self.ledger
+            && ledger.takes_more()
+        {
+            ledger.more(id, &paths)?;
+        }
+        self.running_launch(id)?.more_journaled = true;
+        Ok(())
     }
 
     fn running_launch(&mut self, id: LaunchId) -> Result<&mut Launch> {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 
 use super::Supervisor;
-use crate::cgroups::{Cgroup, CgroupSpec, Scope, no_hierarchies};
+use crate::cgroups::{Cgroup, CgroupSpec, Planned, Scope, no_hierarchies};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::resctrl;
 use crate::rootfs::mounts::CgroupMount;
@@ -199,30 +199,31 @@ impl Supervisor {
         let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
         let devices_listed = spec.lists_devices();
         let wanted = launch.request.cgroup.mode != CgroupMode::None;
-        let mut paths = match &self.hierarchies {
+        let planned = match &self.hierarchies {
             Some(hierarchies) if wanted && launch.request.runtime.scope.is_none() => {
-                hierarchies.planned_paths(&spec)
+                Some(hierarchies.plan(&spec)?)
             }
-            _ => Vec::new(),
+            _ => None,
         };
-        // What is there already is somebody else's, and not to be cleared by whoever reads this.
-        paths.retain(|path| !std::path::Path::new(path).exists());
-        if self.ledger.is_none() {
-            self.ledger = Some(Box::new(Journal::open(&self.state_directory)?));
+        let ledger = match &mut self.ledger {
+            Some(ledger) => ledger,
+            None => self.ledger.insert(Box::new(Journal::open(&self.state_directory)?)),
+        };
+        let mut paths = planned.as_ref().map(Planned::paths).unwrap_or_default();
+        if !ledger.takes_more() {
+            paths.extend(planned.as_ref().map(Planned::later_paths).unwrap_or_default());
         }
-        if let Some(ledger) = &mut self.ledger {
-            ledger.begin(launch.id, &paths)?;
-            launch.journaled = true;
-        }
+        ledger.begin(launch.id, &absent(paths))?;
+        launch.journaled = true;
         if let Some(scope) = &launch.request.runtime.scope {
             if devices_listed && scope.is_users() {
                 launch.plan.forbid_devices();
             }
             return Ok(());
         }
-        launch.cgroup = match &self.hierarchies {
-            Some(hierarchies) if wanted => hierarchies.create(&spec)?,
-            _ => {
+        launch.cgroup = match planned {
+            Some(planned) => planned.make(&spec)?,
+            None => {
                 spec.refuse_limits()?;
                 None
             }
@@ -264,7 +265,10 @@ impl Supervisor {
                 *from = copy;
             }
         }
-        let streams = pairs.iter().filter(|(_, target)| *target < 3).map(|(from, _)| *from);
+        // Those without one of the caller's are our own /dev/null.
+        let null = self.null.as_raw_fd();
+        let streams = pairs.iter().filter(|(from, target)| *target < 3 && *from != null);
+        let streams = streams.map(|(from, _)| *from);
         launch.plan.pipes = streams.filter(|fd| files::is_pipe(*fd)).collect();
         if let Some(lines) = launch.plan.ids.lines() {
             let (uid, gid) = lines.root();
@@ -279,6 +283,13 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// Those paths at which there is nothing yet: what is there is somebody else's, and not to be cleared
+/// by whoever reads a ledger.
+pub(super) fn absent(mut paths: Vec<String>) -> Vec<String> {
+    paths.retain(|path| !std::path::Path::new(path).exists());
+    paths
 }
 
 /// Gives the container a cgroup of its own to use, where it is to have one.
