@@ -302,6 +302,12 @@ impl Planned {
         self.first.iter().flat_map(|(place, _)| place.paths()).collect()
     }
 
+    /// Whether a process attaches itself to all of it, rather than to be cloned into it.
+    #[must_use]
+    pub fn is_v1(&self) -> bool {
+        self.first.iter().all(|(place, _)| !place.v2)
+    }
+
     /// As [`Cgroup::later_paths`].
     #[must_use]
     pub fn later_paths(&self) -> Vec<String> {

@@ -180,6 +180,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Waits for what this process attaches itself to a cgroup by. What comes before is heard too.
+    fn await_cgroup(&mut self) -> Result<Vec<OwnedFd>, Errno> {
+        loop {
+            match report::await_word(self.sync)? {
+                Some((report::CGROUP_MADE, files)) => return Ok(files),
+                Some((word, _)) => self.heard[usize::from(word)] = true,
+                None => clone::exit_now(FAILED),
+            }
+        }
+    }
+
     /// Closes what the program doesn't get. Close-on-exec alone would be too late: what is still
     /// open when the working directory or the program is looked for is a way to it, as
     /// `/proc/self/fd/N/../../bin/sh` (CVE-2024-21626). Left are a socket, two FIFOs and the files for
@@ -213,6 +224,16 @@ impl<'a> Walk<'a> {
             Step::Join { .. } | Step::JoinProcess { .. } => {}
             Step::DieWithParent => process::set_parent_death_signal(libc::SIGKILL)?,
             Step::CheckParent => report::check_parent(self.sync),
+            Step::MakeNamespaces => {
+                if !self.plan.own_namespaces.is_empty() {
+                    nix::sched::unshare(self.plan.own_namespaces)?;
+                }
+            }
+            Step::AttachCgroups if self.plan.cgroup_comes => {
+                for file in self.await_cgroup()? {
+                    nix::unistd::write(&file, b"0")?;
+                }
+            }
             Step::AttachCgroups => {
                 for procs in &self.plan.cgroup_procs {
                     write_all(*procs, b"0")?;

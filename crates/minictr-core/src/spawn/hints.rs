@@ -18,7 +18,11 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         }
         // Whatever the step was: `Error::exhaustion` says what there is to say.
         (_, _, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => return None,
-        (Step::UnshareCgroup | Step::TimeOffsets(_), 0, Errno::ENOSPC) => obstacles::NO_NAMESPACES,
+        (
+            Step::MakeNamespaces | Step::UnshareCgroup | Step::TimeOffsets(_),
+            0,
+            Errno::ENOSPC | Errno::EUSERS,
+        ) => obstacles::NO_NAMESPACES,
         (Step::Mount(_), 0, Errno::ENOSPC) => {
             "the limit on the mounts of one namespace is reached: `sysctl fs.mount-max`"
         }
@@ -81,6 +85,7 @@ pub(super) fn for_step(step: &Step, fault: Fault) -> Option<String> {
         // Ubuntu 24.04 lets the namespace be made, and takes the capabilities in it away.
         (
             Step::DetachPropagation { .. }
+            | Step::MakeNamespaces
             | Step::UnshareCgroup
             | Step::Hostname(_)
             | Step::LoopbackUp,

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::report;
 use super::request::LaunchRequest;
 use super::supervisor::MAX_CPU_POLL;
-use crate::cgroups::{Cgroup, FREEZE_PATIENCE, Scope};
+use crate::cgroups::{Cgroup, FREEZE_PATIENCE, Planned, Scope};
 use crate::error::{Error, ErrorCode};
 use crate::sys::clone::Child;
 use crate::sys::process::{self, WaitResult};
@@ -52,6 +52,8 @@ pub(super) struct Launch {
     pub(super) sync: Option<OwnedFd>,
     pub(super) map_helper: Option<MapHelper>,
     pub(super) cgroup: Option<Cgroup>,
+    /// The cgroup that is made once the child is there.
+    pub(super) planned_cgroup: Option<Planned>,
     /// The systemd scope that has been asked for.
     pub(super) scope: Option<Arc<Scope>>,
     pub(super) master: Option<OwnedFd>,
@@ -117,6 +119,7 @@ impl Launch {
             sync: None,
             map_helper: None,
             cgroup: None,
+            planned_cgroup: None,
             scope: None,
             master: None,
             range,

@@ -38,6 +38,7 @@ pub(super) enum Step {
     Join { kind: NamespaceKind, path: CString },
     JoinProcess { process: RawFd, namespaces: CloneFlags },
     DieWithParent,
+    MakeNamespaces,
     AttachCgroups,
     AwaitScope,
     JoinCgroupNamespace(i32),
@@ -129,6 +130,7 @@ impl Step {
             Self::Join { .. } => "join a namespace",
             Self::JoinProcess { .. } => "join the container",
             Self::DieWithParent => "die with the parent",
+            Self::MakeNamespaces => "make namespaces",
             Self::AttachCgroups => "attach to cgroups",
             Self::AttachMemory => "attach to the memory cgroup",
             Self::JoinCgroupNamespace(_) => "join the cgroup namespace",
@@ -267,6 +269,10 @@ pub(super) struct Plan {
     pub(super) notes: Vec<Note>,
     /// Namespaces to make, for `clone3(2)`.
     pub(super) clone_flags: u64,
+    /// Set by [`Plan::make_cgroup_later`]: those that the child makes itself.
+    pub(super) own_namespaces: CloneFlags,
+    /// Set by [`Plan::make_cgroup_later`]: what the child attaches to comes to it in a message.
+    pub(super) cgroup_comes: bool,
     pub(super) ids: IdPlan,
     /// Opened by the parent, in this order.
     pub(super) sources: Vec<Source>,
@@ -290,6 +296,23 @@ impl Plan {
     /// first that the child itself takes.
     pub(super) fn joins(&self) -> usize {
         self.steps.iter().take_while(|step| !matches!(step, Step::DieWithParent)).count()
+    }
+
+    /// Whether the child may be there before its cgroup is. Not where something has to be known of the
+    /// cgroup or of its namespaces by then: for a list of devices, for network devices.
+    pub(super) fn may_precede_cgroup(&self) -> bool {
+        let attaches_all = self.steps.iter().any(|step| matches!(step, Step::UnshareCgroup));
+        attaches_all && self.joins() == 0 && self.net_devices.is_empty()
+    }
+
+    /// Lets the child make its namespaces, the dearest part of a start, while its parent makes the
+    /// cgroup, nearly as dear on v1. The user and pid namespaces are those that a process is cloned into.
+    pub(super) fn make_cgroup_later(&mut self) {
+        let cloned_into = (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;
+        self.own_namespaces =
+            CloneFlags::from_bits_retain((self.clone_flags & !cloned_into) as i32);
+        self.clone_flags &= cloned_into;
+        self.cgroup_comes = true;
     }
 
     /// Fills in what the child attaches to. `may_wait`: the parent's permission over a cgroup is

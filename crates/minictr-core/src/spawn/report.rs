@@ -8,12 +8,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
 
 use super::child::tell;
 use crate::error::Error;
 use crate::rootfs::mounts::Fault;
-use crate::sys::clone;
+use crate::sys::{clone, messages};
 
 /// Where a child is: a counter in memory shared with its parent.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) const WAITING: u8 = b'W';
 pub(super) const HOOKS: u8 = b'H';
 /// The parent's word that the process is in its systemd scope.
 pub(super) const SCOPED: u8 = b's';
+/// The parent's word that the cgroup is made, with the descriptors to attach by.
+pub(super) const CGROUP_MADE: u8 = b'g';
 /// The parent's word that the id maps are written.
 pub(super) const MAPS_WRITTEN: u8 = b'm';
 /// The parent's word that the process is written down and limited.
@@ -124,11 +127,37 @@ pub(super) fn send_descriptor(
     tag: u8,
     fd: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
-    let fds = [fd.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&fds)];
+    send_descriptors(sync, tag, &[fd.as_raw_fd()])
+}
+
+/// Hands descriptors over with a word; with none, the word alone.
+pub(super) fn send_descriptors(sync: BorrowedFd<'_>, tag: u8, fds: &[RawFd]) -> Result<(), Errno> {
+    let rights = [ControlMessage::ScmRights(fds)];
+    let rights = if fds.is_empty() { &[] } else { rights.as_slice() };
     let tag = [tag];
     let data = [IoSlice::new(&tag)];
-    sendmsg::<()>(sync.as_raw_fd(), &data, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    sendmsg::<()>(sync.as_raw_fd(), &data, rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// Child: waits for the parent's next word, with the descriptors that belong to it; `None` once the
+/// parent is gone.
+pub(super) fn await_word(sync: BorrowedFd<'_>) -> Result<Option<(u8, Vec<OwnedFd>)>, Errno> {
+    let mut word = [0u8; 1];
+    loop {
+        match messages::receive(sync, &mut word) {
+            Ok(arrived) if arrived.fds_cut => return Err(Errno::EMFILE),
+            Ok(arrived) => return Ok((arrived.length == 1).then_some((word[0], arrived.fds))),
+            Err(Errno::EAGAIN) => {
+                let mut wait = [PollFd::new(sync, PollFlags::POLLIN)];
+                match poll(&mut wait, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// Room for any message: used again for each, since most are a few bytes long.

@@ -13,6 +13,8 @@ mod root;
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use nix::sched::CloneFlags;
+
 use super::ids::{Caller, IdPlan};
 use super::plan::{Note, Object, Plan, Source, Step};
 use super::program as executable;
@@ -138,6 +140,8 @@ pub(in crate::spawn) fn compile(request: &LaunchRequest, host: Host<'_>) -> Resu
     Ok(Plan {
         net_devices: network::plan(&linux.net_devices)?,
         clone_flags: clone_flags(linux),
+        own_namespaces: CloneFlags::empty(),
+        cgroup_comes: false,
         ids: builder.host.ids.clone(),
         steps: builder.steps,
         notes: builder.notes,

@@ -27,6 +27,7 @@ pub(super) fn enter_namespaces(
         "set parent death signal of",
         "the container",
     );
+    builder.push(Step::MakeNamespaces, ErrorCode::Namespace, "make", "the container's namespaces");
     // Before the cgroup namespace, whose root is where its maker is then; through descriptors that
     // the parent opened, whose permission is the parent's.
     builder.push(

@@ -137,6 +137,13 @@ impl Supervisor {
             }
             IdPlan::Host | IdPlan::Joined | IdPlan::Own => {}
         }
+        if let Some(planned) = launch.planned_cgroup.take() {
+            let linux = launch.request.spec.linux.as_ref();
+            let resources = linux.and_then(|linux| linux.resources.as_ref());
+            let spec = CgroupSpec::of(&launch.request, resources, launch.plan.ids == IdPlan::Host);
+            launch.cgroup = planned.make(&spec)?;
+            hand_over_cgroup(launch)?;
+        }
         limits::raise(child.pid, &launch.plan)?;
         resctrl::join(&launch.request.runtime.resctrl, child.pid)?;
         launch.plan.net_devices.iter().try_for_each(|device| device.move_into(child.pid))?;
@@ -221,13 +228,20 @@ impl Supervisor {
             }
             return Ok(());
         }
-        launch.cgroup = match planned {
-            Some(planned) => planned.make(&spec)?,
-            None => {
-                spec.refuse_limits()?;
-                None
+        let Some(planned) = planned else {
+            spec.refuse_limits()?;
+            if devices_listed {
+                launch.plan.forbid_devices();
             }
+            return Ok(());
         };
+        let delegates = launch.request.runtime.delegate_cgroup.is_some();
+        if planned.is_v1() && !devices_listed && !delegates && launch.plan.may_precede_cgroup() {
+            launch.plan.make_cgroup_later();
+            launch.planned_cgroup = Some(planned);
+            return Ok(());
+        }
+        launch.cgroup = planned.make(&spec)?;
         if devices_listed && !launch.cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
             launch.plan.forbid_devices();
         }
@@ -313,12 +327,27 @@ pub(super) fn report_pair() -> Result<(OwnedFd, OwnedFd)> {
     )
 }
 
+/// Gives the child what it attaches itself to its cgroup by, memory's last.
+fn hand_over_cgroup(launch: &Launch) -> Result<()> {
+    let Some(sync) = &launch.sync else { return Ok(()) };
+    let attach = launch.cgroup.as_ref().map(Cgroup::attach).unwrap_or_default();
+    let fds = attach.others.iter().chain(&attach.memory).map(AsRawFd::as_raw_fd);
+    let sent =
+        report::send_descriptors(sync.as_fd(), report::CGROUP_MADE, &fds.collect::<Vec<_>>());
+    told(sent)
+}
+
 /// Tells the child that something it waits for, or will wait for, is done.
 pub(super) fn say(launch: &Launch, word: u8) -> Result<()> {
     let Some(sync) = &launch.sync else { return Ok(()) };
-    match send(sync.as_raw_fd(), &[word], MsgFlags::MSG_NOSIGNAL) {
+    told(send(sync.as_raw_fd(), &[word], MsgFlags::MSG_NOSIGNAL).map(drop))
+}
+
+/// What a message to the child came to.
+fn told(sent: std::result::Result<(), Errno>) -> Result<()> {
+    match sent {
         // EPIPE: it has failed already, which its report says.
-        Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => {
             Err(Error::new(ErrorCode::Internal, "tell", "the container's first process to go on")
                 .errno(errno))
