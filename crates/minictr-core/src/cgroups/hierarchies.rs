@@ -21,8 +21,8 @@ pub(super) type Needed = Vec<(Controller, bool)>;
 #[derive(Debug)]
 pub struct Hierarchies {
     pub(super) found: Vec<Hierarchy>,
-    /// Controllers that v2 offers to this process's cgroup.
-    v2_controllers: Vec<String>,
+    /// What a cgroup of each can have.
+    offers: Vec<Vec<Controller>>,
 }
 
 impl Hierarchies {
@@ -41,7 +41,7 @@ impl Hierarchies {
     #[must_use]
     pub fn of(mountinfo: &str, membership: &str) -> Self {
         let found = detect::hierarchies(mountinfo, membership);
-        let v2_controllers = found
+        let v2_controllers: Vec<String> = found
             .iter()
             .find(|hierarchy| hierarchy.v2)
             .and_then(|v2| {
@@ -50,7 +50,8 @@ impl Hierarchies {
             })
             .map(|text| text.split_ascii_whitespace().map(str::to_owned).collect())
             .unwrap_or_default();
-        Self { found, v2_controllers }
+        let offers = found.iter().map(|hierarchy| offers(hierarchy, &v2_controllers)).collect();
+        Self { found, offers }
     }
 
     /// The mounts that show a container the hierarchies as this machine combines them.
@@ -89,23 +90,24 @@ impl Hierarchies {
         Some(v2.directory(cgroup))
     }
 
-    /// What a cgroup of a hierarchy can have.
-    fn offers(&self, hierarchy: &Hierarchy) -> Vec<Controller> {
-        let names = if hierarchy.v2 { &self.v2_controllers } else { &hierarchy.controllers };
-        let named = names.iter().filter_map(|name| Controller::named(name, hierarchy.v2));
-        let always = V2_ALWAYS.into_iter().filter(|_| hierarchy.v2);
-        named.chain(always).collect()
+    /// Each hierarchy with what a cgroup of it can have.
+    fn offering(&self) -> impl Iterator<Item = (&Hierarchy, &[Controller])> {
+        self.found.iter().zip(self.offers.iter().map(Vec::as_slice))
+    }
+
+    /// What a cgroup of v2 can have; nothing where there is no v2.
+    fn offers_of_v2(&self) -> &[Controller] {
+        self.offering().find(|(hierarchy, _)| hierarchy.v2).map_or(&[], |(_, offers)| offers)
     }
 
     /// The hierarchy that has a controller, v1 first: where v2 has it too, v1 hasn't, but for what
     /// every v2 cgroup can do.
     fn of_controller(&self, controller: Controller) -> Option<&Hierarchy> {
         let has = |v2: bool| {
-            self.found.iter().find(|hierarchy| {
-                hierarchy.v2 == v2 && self.offers(hierarchy).contains(&controller)
-            })
+            self.offering()
+                .find(|(hierarchy, offers)| hierarchy.v2 == v2 && offers.contains(&controller))
         };
-        has(false).or_else(|| has(true))
+        has(false).or_else(|| has(true)).map(|(hierarchy, _)| hierarchy)
     }
 
     /// The hierarchies that a container needs, each with its controllers and whether they were asked
@@ -133,8 +135,8 @@ impl Hierarchies {
             }
         }
         // What v2 counts costs next to nothing where it is the container's main hierarchy.
-        if let Some((v2, controllers)) = needed.iter_mut().find(|(hierarchy, _)| hierarchy.v2) {
-            let offers = self.offers(v2);
+        if let Some((_, controllers)) = needed.iter_mut().find(|(hierarchy, _)| hierarchy.v2) {
+            let offers = self.offers_of_v2();
             for controller in [Controller::Io, Controller::HugePages] {
                 let known = controllers.iter().any(|(known, _)| *known == controller);
                 if !known && offers.contains(&Controller::Memory) && offers.contains(&controller) {
@@ -153,13 +155,13 @@ impl Hierarchies {
         let mut controllers = Vec::new();
         for file in resources.iter().flat_map(|resources| resources.unified.keys()) {
             let missing = |why: String| Error::invalid("set", format!("unified `{file}`: {why}"));
-            let Some(v2) = self.found.iter().find(|hierarchy| hierarchy.v2) else {
+            if !self.found.iter().any(|hierarchy| hierarchy.v2) {
                 return Err(missing("this machine has no cgroup v2".to_owned()));
-            };
+            }
             match v2::unified::controller(file)? {
                 None => controllers.push((Controller::CpuAccounting, true)),
                 Some(name) => match Controller::named(name, true) {
-                    Some(controller) if self.offers(v2).contains(&controller) => {
+                    Some(controller) if self.offers_of_v2().contains(&controller) => {
                         controllers.push((controller, true));
                     }
                     _ => return Err(missing(format!("cgroup v2 has no controller `{name}` here"))),
@@ -174,14 +176,12 @@ impl Hierarchies {
     /// there is its parent's.
     fn places(&self, spec: &CgroupSpec<'_>) -> Vec<(&Hierarchy, Place)> {
         let mut places: Vec<(&Hierarchy, Place)> = self
-            .found
-            .iter()
-            .map(|hierarchy| (hierarchy, self.offers(hierarchy)))
+            .offering()
             .filter(|(_, offers)| !offers.is_empty())
             .map(|(hierarchy, offers)| {
                 let parents = plan::parents(hierarchy, spec);
                 let make = spec.parent().is_some();
-                let place = Place::of(hierarchy, offers, parents, spec.name(), make);
+                let place = Place::of(hierarchy, offers.to_vec(), parents, spec.name(), make);
                 (hierarchy, Place { take_empty: spec.names_path(), ..place })
             })
             .collect();
@@ -258,8 +258,7 @@ impl Hierarchies {
     /// `Cgroup` where one can't be opened.
     pub fn open(&self, paths: &[String]) -> Result<Option<Cgroup>> {
         let mut cgroup = Cgroup::default();
-        for hierarchy in &self.found {
-            let offers = self.offers(hierarchy);
+        for (hierarchy, offers) in self.offering() {
             let below: Vec<(&str, &str)> =
                 paths.iter().filter_map(|path| hierarchy.split(path)).collect();
             let Some((_, name)) = below.first() else { continue };
@@ -268,7 +267,7 @@ impl Hierarchies {
             }
             let parents = below.iter().map(|(parent, _)| (*parent).to_owned()).collect();
             // An engine's parent may be in some hierarchies only: where it was made with a limit.
-            let place = Place::of(hierarchy, offers, parents, name, true);
+            let place = Place::of(hierarchy, offers.to_vec(), parents, name, true);
             match place.open() {
                 Ok(member) => cgroup.members.push(member),
                 Err(Errno::ENOENT) => cgroup.places.push(place),
@@ -347,6 +346,14 @@ impl Planned {
             }
         }
     }
+}
+
+/// What a cgroup of a hierarchy can have.
+fn offers(hierarchy: &Hierarchy, v2_controllers: &[String]) -> Vec<Controller> {
+    let names = if hierarchy.v2 { v2_controllers } else { &hierarchy.controllers };
+    let named = names.iter().filter_map(|name| Controller::named(name, hierarchy.v2));
+    let always = V2_ALWAYS.into_iter().filter(|_| hierarchy.v2);
+    named.chain(always).collect()
 }
 
 /// Whether no cgroup can be made here, rather than this one.

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::mount::MsFlags;
@@ -120,7 +121,7 @@ pub enum MountAction {
     /// The cgroup hierarchies, each as the host combines its controllers.
     Cgroups {
         /// Mounted hierarchies; a single one with an empty name is cgroup v2 itself.
-        hierarchies: Vec<CgroupMount>,
+        hierarchies: Rc<[CgroupMount]>,
         /// Flags of all of them.
         flags: MsFlags,
     },

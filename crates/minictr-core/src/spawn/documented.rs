@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use nix::sched::CloneFlags;
@@ -92,7 +93,7 @@ fn planned(
         namespace_ids: None,
     };
     let mut filters = Filters::default();
-    let host = Host { caller: &caller, cgroup_mounts: &[], ids, filters: &mut filters };
+    let host = Host { caller: &caller, cgroup_mounts: Rc::default(), ids, filters: &mut filters };
     let plan = compile(&request, host).expect("the request compiles");
     let mut names: Vec<_> = plan.steps.iter().map(super::plan::Step::name).collect();
     names.dedup();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
+use std::rc::Rc;
 
 use nix::sys::stat::{SFlag, makedev};
 
@@ -79,7 +80,7 @@ pub(super) fn compile_mounts(
             (bind(builder, mount, source, &options)?, object.into())
         } else if matches!(kind, "cgroup" | "cgroup2") {
             let action = MountAction::Cgroups {
-                hierarchies: builder.host.cgroup_mounts.to_vec(),
+                hierarchies: Rc::clone(&builder.host.cgroup_mounts),
                 flags: options.mount_flags(),
             };
             (action, Object::OfStep)

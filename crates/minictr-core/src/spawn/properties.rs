@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::rc::Rc;
 
 use minictr_testkit::{Snapshot, lay_out_rootfs};
 use serde_json::{Value, json};
@@ -397,7 +398,8 @@ fn a_random_request_is_refused_or_becomes_a_whole_plan() {
             };
             let ids = id_plan(&mut random);
             let mut filters = Filters::default();
-            let host = Host { caller: &caller, cgroup_mounts: &[], ids, filters: &mut filters };
+            let host =
+                Host { caller: &caller, cgroup_mounts: Rc::default(), ids, filters: &mut filters };
             match compile(&request, host) {
                 Ok(plan) => {
                     planned += 1;

@@ -12,6 +12,7 @@ mod root;
 
 use std::ffi::CString;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
@@ -28,7 +29,7 @@ use crate::spec::{Linux, Namespace, NamespaceKind};
 pub(in crate::spawn) struct Host<'a> {
     pub(in crate::spawn) caller: &'a Caller,
     /// The hierarchies as the host combines them, for mounts of type `cgroup`.
-    pub(in crate::spawn) cgroup_mounts: &'a [CgroupMount],
+    pub(in crate::spawn) cgroup_mounts: Rc<[CgroupMount]>,
     /// The ids of the container.
     pub(in crate::spawn) ids: IdPlan,
     /// Filters compiled before.

@@ -18,6 +18,7 @@ mod start;
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::EpollTimeout;
@@ -61,7 +62,7 @@ pub struct Supervisor {
     filters: Filters,
     idmaps: IdmapNamespaces,
     hierarchies: Option<Hierarchies>,
-    cgroup_mounts: Vec<CgroupMount>,
+    cgroup_mounts: Rc<[CgroupMount]>,
     progress: SharedCounters,
     /// Each in a place of its own: they are large, and move between this list and what is being
     /// done to them.
@@ -130,7 +131,8 @@ impl Supervisor {
             "`/dev/null`",
         )?;
         let hierarchies = Hierarchies::detect().ok();
-        let cgroup_mounts = hierarchies.as_ref().map(Hierarchies::mounts).unwrap_or_default();
+        let cgroup_mounts =
+            hierarchies.as_ref().map(Hierarchies::mounts).unwrap_or_default().into();
         Ok(Self {
             watch,
             caller: Caller::detect(),
@@ -184,7 +186,7 @@ impl Supervisor {
         let bound = self.bound_cgroup_mounts(&request, &ids);
         let host = Host {
             caller: &self.caller,
-            cgroup_mounts: bound.as_deref().unwrap_or(&self.cgroup_mounts),
+            cgroup_mounts: bound.unwrap_or_else(|| Rc::clone(&self.cgroup_mounts)),
             ids,
             filters: &mut self.filters,
         };

@@ -1,6 +1,7 @@
 //! Starting: sources, cgroup, clone, and what only a parent can do for its child.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -182,7 +183,7 @@ impl Supervisor {
         &self,
         request: &LaunchRequest,
         ids: &IdPlan,
-    ) -> Option<Vec<CgroupMount>> {
+    ) -> Option<Rc<[CgroupMount]>> {
         let linux = request.spec.linux.as_ref()?;
         let is_cgroup = |kind: Option<&str>| matches!(kind, Some("cgroup" | "cgroup2"));
         let shown = request.spec.mounts.iter().any(|mount| is_cgroup(mount.kind.as_deref()));
@@ -192,7 +193,7 @@ impl Supervisor {
             return None;
         }
         let spec = CgroupSpec::of(request, linux.resources.as_ref(), *ids == IdPlan::Host);
-        Some(self.hierarchies.as_ref()?.bound_mounts(&spec))
+        Some(self.hierarchies.as_ref()?.bound_mounts(&spec).into())
     }
 
     pub(super) fn make_cgroup(&mut self, launch: &mut Launch) -> Result<()> {
