@@ -16,6 +16,8 @@ use crate::{commands, log, protect, render, without};
 /// Containers from OCI bundles: an OCI runtime, and the native part of minictr.
 #[derive(Debug, Parser)]
 #[command(name = "minictr-oci", disable_help_subcommand = true, disable_version_flag = true)]
+// Podman gives `--leave-running` twice. To runc and crun the last of the same options counts.
+#[command(args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -247,6 +249,15 @@ mod tests {
             ]),
             ["runc", "--root", "/r", "create", "--no-pivot", "-b", "/b", "c1"]
         );
+    }
+
+    #[test]
+    fn of_options_that_are_given_twice_the_last_counts() {
+        let parsed = |given: &[&str]| Arguments::try_parse_from(given).unwrap();
+        let verb = parsed(&["runc", "checkpoint", "--leave-running", "--leave-running", "c1"]).verb;
+        assert!(matches!(verb, Some(Verb::Checkpoint(_))));
+        let global = parsed(&["runc", "--root", "/a", "--root", "/b", "state", "c1"]).global;
+        assert!(format!("{global:?}").contains("/b") && !format!("{global:?}").contains("/a"));
     }
 
     #[test]
