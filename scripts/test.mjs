@@ -15,12 +15,12 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
-import { build } from './build.mjs';
 import { TARGETS, buildTargets, fuzzAll, lacking } from './fuzz.mjs';
 import { Failure, lines, main, output, progress, root } from './support/command.mjs';
 import { unpackDebianRoot } from './support/debian-root.mjs';
 import { runInGuest } from './support/guest.mjs';
 import { needCompiler, needNodeModules, needRust, wantPackages } from './support/prerequisites.mjs';
+import { runtimeTools } from './support/runtime-tools.mjs';
 import { Results, runNodeTests, runRustTest } from './support/suites.mjs';
 import { withTestUser } from './support/test-user.mjs';
 
@@ -55,8 +55,8 @@ const PACKAGES = {
 
 /**
  * What runs again in the guest with cgroup v2 and AppArmor: of Rust test files the tests with a part of
- * a name, and those that run there in a systemd; of those in __test__ what begins with one of these; of
- * these what a user without a cgroup of his own runs; what must be there.
+ * a name, and those that run there in a systemd; of those in __test__ what begins with one of these, what
+ * only root runs, and what a user without a cgroup of his own runs as well; what must be there.
  */
 const GUEST = {
   rust: {
@@ -70,7 +70,21 @@ const GUEST = {
     'minictr-oci tests/exec_cgroup.rs': '',
   },
   withSystemd: { 'minictr-oci tests/systemd.rs': '' },
-  node: ['container/apparmor', 'container/cgroup-v2', 'container/result', 'denial/limits'],
+  node: [
+    'container/apparmor',
+    'container/cgroup-v2',
+    'container/result',
+    'denial/kernel',
+    'denial/limits',
+    'denial/processes',
+  ],
+  asRoot: [
+    'denial/command-line',
+    'denial/files',
+    'denial/paths',
+    'denial/terminal',
+    'oci/engines/podman-checkpoint',
+  ],
   withoutDelegation: ['container/cgroup-v2'],
   require: [
     'cgroup-v2',
@@ -83,6 +97,13 @@ const GUEST = {
     'criu',
   ],
 };
+
+/** Runs another of our scripts, which says itself what fails. */
+async function script(name, args = []) {
+  const file = join(root, 'scripts', name);
+  const { code, signal } = await lines(process.execPath, [file, ...args], progress);
+  if (code !== 0) throw new Failure(`${name} ended with ${signal ?? code}`);
+}
 
 /** The executables of all Rust tests, built once: `{ name, file, folder }`. */
 async function rustTests() {
@@ -189,6 +210,15 @@ function provideDebianRoot(node) {
   return folder;
 }
 
+/** Has the OCI's validation programs at hand, and tells their test where, $MINICTR_TEST_RUNTIME_TOOLS. */
+function provideRuntimeTools(node) {
+  if (process.getuid() !== 0) return;
+  if (!node.some((file) => file.endsWith('/conformance.test.js'))) return;
+  const { folder, lacking } = runtimeTools();
+  if (folder !== undefined) process.env.MINICTR_TEST_RUNTIME_TOOLS = folder;
+  else progress(`no OCI runtime-tools, so their test will skip: needs ${lacking}`);
+}
+
 /** Everything on this machine: as who we are, and as root also as an unprivileged user. */
 async function runHere(rust, node, filters, scratch, results) {
   const self = {
@@ -201,7 +231,7 @@ async function runHere(rust, node, filters, scratch, results) {
   };
   for (const test of rust) await runRustTest(test, self, filters, results);
   if (rust.length > 0 && filters.length === 0) await runDocTests(results);
-  if (node.length > 0) runNodeTests(node, self, results);
+  if (node.length > 0) await runNodeTests(node, self, results);
   if (process.getuid() !== 0) return;
 
   const again = node.filter((file) => !runsOnce(file));
@@ -209,7 +239,7 @@ async function runHere(rust, node, filters, scratch, results) {
     rust,
     async (user) => {
       for (const test of rust) await runRustTest(test, user, filters, results);
-      if (again.length > 0) runNodeTests(again, user, results);
+      if (again.length > 0) await runNodeTests(again, user, results);
     },
     results,
   );
@@ -227,8 +257,12 @@ await main(async (args) => {
   if (missing.length > 0) {
     progress(`not installed, so tests that need it will skip: ${missing.join(', ')}`);
   }
-  await build({ debug });
-  const rust = only === 'node' ? [] : await rustTests();
+  // Side by side: there is a processor that the end of each build, on one, leaves idle.
+  const [rust] = await Promise.all([
+    only === 'node' ? [] : rustTests(),
+    script('build.mjs', debug ? ['--debug'] : []),
+    filters.length === 0 && only !== 'rust' ? script('support/fill-caches.mjs') : undefined,
+  ]);
   const node =
     only === 'rust'
       ? []
@@ -239,6 +273,7 @@ await main(async (args) => {
   const results = new Results();
   const scratch = mkdtempSync(join(tmpdir(), 'minictr-test-'));
   const debian = only === 'guest' ? undefined : provideDebianRoot(node);
+  provideRuntimeTools(node);
   try {
     if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
     const fuzzed = TARGETS.filter(
@@ -252,6 +287,7 @@ await main(async (args) => {
         rust: chosenParts(rust, GUEST.rust, filters),
         withSystemd: chosenParts(rust, GUEST.withSystemd, filters),
         node: chosen(node, GUEST.node),
+        asRoot: chosen(node, GUEST.asRoot),
         withoutDelegation: chosen(node, GUEST.withoutDelegation),
       };
       await runInGuest({ ...suites, require: GUEST.require }, results);

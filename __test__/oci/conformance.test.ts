@@ -1,21 +1,23 @@
 /**
- * The validation programs of the OCI runtime-tools against `minictr-oci`, and on the same machine in
- * the same run against Debian's runc and crun: whatever either passes, ours passes.
+ * The validation programs of the OCI runtime-tools against `minictr-oci`, and where it doesn't pass
+ * every claim, in the same run against Debian's runc and crun: whatever either passes, ours passes.
  *
  * Programs that fail for all of them are listed in docs/concepts/conformance.md with the reason.
  */
 import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { join } from 'node:path';
 
-import { lacks } from '../support/host.js';
+import { has, lacks, runtimeTools } from '../support/host.js';
 import { repository } from '../support/probe.js';
-import { buildPrograms, programNames, validate } from './support/conformance.js';
+import { programNames, validate } from './support/conformance.js';
 
 // Leaks aren't watched for: the programs leave cgroups and folders of their own naming.
 
 /** crun refuses hybrid cgroups. */
-const WITHOUT_UNIFIED = [join(repository, 'scripts/support/without-unified.sh')];
+const WITHOUT_UNIFIED = has('cgroup-v1')
+  ? [join(repository, 'scripts/support/without-unified.sh')]
+  : [];
 
 /** What holds of another and not of ours, on purpose: docs/concepts/conformance.md says why. */
 const ON_PURPOSE = new Set([
@@ -25,34 +27,61 @@ const ON_PURPOSE = new Set([
   'linux_ns_itype',
 ]);
 
+/** What a program prints when its claim fails by chance, as the same page says. */
+const BY_CHANCE = new Map([['pidfile', /signal container .*: container not running/]]);
+
 const OURS = join(repository, 'native/minictr-oci');
 
-describe('runtime-tools', { skip: lacks('root', 'go', 'runc', 'crun') }, () => {
-  let folder = '';
-  before(() => {
-    folder = buildPrograms();
-  });
+/** Programs that give up where there is no cgroup v1, whatever the runtime does. */
+const ONLY_V1 = /^linux_cgroups_/;
 
-  test('every claim that holds of runc or of crun holds of minictr-oci', async (t) => {
+const onV2 = has('cgroup-v2');
+
+/** Programs that name their cgroups alike, and so run one after the other. */
+const SHARES_CGROUPS = /^(linux_cgroups_|delete_resources$)/;
+
+/** How many of the others run at a time: most of what they do is to wait. */
+const AT_A_TIME = 4;
+
+describe('runtime-tools', { skip: lacks('root', 'runtime-tools', 'runc', 'crun') }, () => {
+  const folder = runtimeTools ?? '';
+
+  const claim = 'every claim that holds of runc or of crun holds of minictr-oci';
+  test(claim, { concurrency: AT_A_TIME }, async (t) => {
     const names = programNames(folder);
     assert.ok(names.length > 50, `${names.length} programs`);
-    for (const name of names.filter((name) => !ON_PURPOSE.has(name))) {
-      await t.test(name, async () => {
-        // One after the other: the programs name their cgroups alike.
-        const ours = await validate(folder, name, OURS);
-        const runc = await validate(folder, name, 'runc');
-        const crun = await validate(folder, name, 'crun', WITHOUT_UNIFIED);
-        const wanted = runc.completed || crun.completed;
-        assert.ok(ours.completed || !wanted, `it ended early:\n${ours.output}`);
-        const missing = [...runc.passed.keys(), ...crun.passed.keys()].filter(
-          (claim) =>
-            !ours.passed.has(claim) || (ours.failed.has(claim) && !failsFor(claim, runc, crun)),
-        );
-        assert.deepEqual([...new Set(missing)], [], ours.output);
-      });
-    }
+    const here = names.filter((name) => !ON_PURPOSE.has(name) && !(ONLY_V1.test(name) && onV2));
+    const alone = here.filter((name) => SHARES_CGROUPS.test(name));
+    const others = here.filter((name) => !SHARES_CGROUPS.test(name));
+    const inOrder = async (list: string[]): Promise<void> => {
+      for (let name = list.shift(); name !== undefined; name = list.shift()) {
+        const program = name;
+        await t.test(program, () => compare(folder, program));
+      }
+    };
+    await Promise.all([alone, ...Array<string[]>(AT_A_TIME - 1).fill(others)].map(inOrder));
   });
 });
+
+/**
+ * Runs a program against ours, and where that leaves anything open against the others. A program
+ * whose claims all hold, as many as it says, leaves nothing for them to be better at.
+ */
+async function compare(folder: string, program: string): Promise<void> {
+  const ours = await validate(folder, program, OURS);
+  if (ours.completed && ours.counted && ours.failed.size === 0 && ours.skipped.length === 0) return;
+
+  if (BY_CHANCE.get(program)?.test(ours.output)) return;
+
+  const runc = await validate(folder, program, 'runc');
+  const crun = await validate(folder, program, 'crun', WITHOUT_UNIFIED);
+  const wanted = runc.completed || crun.completed;
+  assert.ok(ours.completed || !wanted, `it ended early:\n${ours.output}`);
+  const missing = [...runc.passed.keys(), ...crun.passed.keys()].filter(
+    (claim) => !ours.passed.has(claim) || (ours.failed.has(claim) && !failsFor(claim, runc, crun)),
+  );
+  assert.deepEqual([...new Set(missing)], [], ours.output);
+}
 
 /** Whether a claim, which is made several times, fails at some time for each of the others. */
 function failsFor(claim: string, ...others: Array<{ failed: Map<string, number> }>): boolean {

@@ -32,6 +32,9 @@ export const patience = Number(process.env['MINICTR_TEST_PATIENCE'] ?? 1);
 /** A small Debian that `npm test` unpacks, for tests to leave as it is. */
 export const debianRoot = process.env['MINICTR_TEST_DEBIAN'];
 
+/** The folder with the validation programs of the OCI runtime-tools, which `npm test` builds. */
+export const runtimeTools = process.env['MINICTR_TEST_RUNTIME_TOOLS'];
+
 function succeeds(file: string, ...args: string[]): boolean {
   return spawnSync(file, args, { stdio: 'ignore' }).status === 0;
 }
@@ -105,9 +108,10 @@ const FEATURES = {
   'c-compiler': () => installed('cc'),
   setfattr: () => installed('setfattr') && installed('getfattr'),
   'mkfs.xfs': () => installed('mkfs.xfs'),
-  go: () => installed('go'),
+  'runtime-tools': () => runtimeTools !== undefined,
   runc: () => installed('runc'),
   crun: () => installed('crun'),
+  criu: () => isRoot && succeeds('criu', 'check'),
   podman: () => installed('podman'),
   buildah: () => installed('buildah'),
   containerd: () => installed('containerd') && installed('ctr'),

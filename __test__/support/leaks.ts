@@ -196,8 +196,10 @@ export function takeSnapshot(): Set<string> {
   }
   for (const folder of stateFolders()) {
     for (const path of foldersBelow(folder)) {
-      // made with the first container, for all that come
-      if (path !== join(folder, 'attached')) found.add(`state ${path}`);
+      // made with the first container, of the library or the runtime, for all that come
+      if (!['attached', 'oci'].some((name) => path === join(folder, name))) {
+        found.add(`state ${path}`);
+      }
     }
   }
   for (const file of names(tmpdir())) {

@@ -38,8 +38,8 @@ export function output(file, args, options = {}) {
 }
 
 /**
- * Runs a program, hands each line of its stdout to `onLine`, and resolves to how it ended. One that
- * runs for longer than `timeoutMs` is killed.
+ * Runs a program, hands each line of its stdout to `onLine` where that is a pipe, as by default, and
+ * resolves to how it ended. One that runs for longer than `timeoutMs` is killed.
  */
 export function lines(file, args, onLine, { timeoutMs, ...options } = {}) {
   return new Promise((resolve, reject) => {
@@ -53,13 +53,13 @@ export function lines(file, args, onLine, { timeoutMs, ...options } = {}) {
         progress(`${file} is killed: it did not end within ${timeoutMs / 60_000} minutes`);
         child.kill('SIGKILL');
         // Processes that it left may hold the other end.
-        child.stdout.destroy();
+        child.stdout?.destroy();
       },
       timeoutMs ?? 2 ** 31 - 1,
     );
     let rest = '';
-    child.stdout.setEncoding('utf8');
-    child.stdout.on('data', (chunk) => {
+    child.stdout?.setEncoding('utf8');
+    child.stdout?.on('data', (chunk) => {
       const parts = (rest + chunk).split('\n');
       rest = parts.pop();
       for (const line of parts) onLine(line);

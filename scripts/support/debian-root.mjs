@@ -27,8 +27,8 @@ function repository() {
   return uri === undefined ? undefined : { uri, suite };
 }
 
-/** The archive, `{ archive }`, or `{ lacking }` with what can't be had. */
-function archive() {
+/** It as an archive, `{ archive }`, or `{ lacking }` with what can't be had. */
+export function debianArchive() {
   const [missing] = wantPackages({ debootstrap: DEBOOTSTRAP });
   if (missing !== undefined) return { lacking: missing };
   const source = repository();
@@ -60,7 +60,7 @@ function archive() {
 /** Unpacks it as `folder`, which everybody may read: `{ folder }`, or `{ lacking }`. */
 export function unpackDebianRoot(folder) {
   if (process.getuid() !== 0) return { lacking: 'root' };
-  const found = archive();
+  const found = debianArchive();
   if (found.lacking !== undefined) return found;
   mkdirSync(folder, { mode: 0o755 });
   run('tar', ['-C', folder, '--numeric-owner', '-xpf', found.archive]);

@@ -54,18 +54,18 @@ $busybox hostname minictr-guest
 $busybox ip link set lo up
 
 # Root filesystems of tests lie on ext4: neither an overlay nor this kernel's tmpfs mounts with
-# shifted ids.
-mkdir $root/run/guest $root/run/guest/disk $root/run/guest/clone
-$busybox cp -r "/host$job" $root/run/guest/job
-$busybox truncate -s 8G $root/run/guest/disk.img
-$busybox chroot $root /sbin/mkfs.ext4 -q -E lazy_itable_init=1,nodiscard /run/guest/disk.img
-$busybox losetup $root/dev/loop0 $root/run/guest/disk.img
-mount -t ext4 $root/dev/loop0 $root/run/guest/disk || fail 'no ext4 file system'
-$busybox chmod 1777 $root/run/guest/disk
+# shifted ids. Not in /run, which tests of other machines' mounts cover.
+mkdir -p $root/guest/disk $root/guest/clone
+$busybox cp -r "/host$job" $root/guest/job
+$busybox truncate -s 8G $root/guest/disk.img
+$busybox chroot $root /sbin/mkfs.ext4 -q -E lazy_itable_init=1,nodiscard /guest/disk.img
+$busybox losetup $root/dev/loop0 $root/guest/disk.img
+mount -t ext4 $root/dev/loop0 $root/guest/disk || fail 'no ext4 file system'
+$busybox chmod 1777 $root/guest/disk
 
 # A clone often lies where only its owner may enter, and the tests run as others too.
-clone=$($busybox cat $root/run/guest/job/clone)
-mount --bind "$root$clone" $root/run/guest/clone
+clone=$($busybox cat $root/guest/job/clone)
+mount --bind "$root$clone" $root/guest/clone
 
 # Raw: neither a line end nor anything else is changed on the way.
 for port in 1 2; do $busybox stty -F $root/dev/ttyS$port raw -echo; done
@@ -73,7 +73,7 @@ echo up > $root/dev/ttyS2
 
 # The shell stays the first process: it takes orphans in, and waits for nothing but its child.
 exec $busybox switch_root $root /bin/busybox sh -c '
-  "$(/bin/busybox cat /run/guest/job/node)" /run/guest/clone/scripts/support/guest-main.mjs \
+  "$(/bin/busybox cat /guest/job/node)" /guest/clone/scripts/support/guest-main.mjs \
     </dev/null >/dev/ttyS1 2>&1
   /bin/busybox poweroff -f
 ' 

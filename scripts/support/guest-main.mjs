@@ -1,6 +1,7 @@
-// The program that runs in the guest: the suites of its job as root and again as an unprivileged
-// user, who has a delegated cgroup as systemd gives one, and then none. Called by guest-init.sh;
-// what became of the tests goes to the third serial port.
+// The program that runs in the guest: the suites of its job as root, and at the same time as an
+// unprivileged user, who has a delegated cgroup as systemd gives one, and then none: there are two
+// processors, and a test mostly uses one. Called by guest-init.sh; what became of the tests goes to the
+// third serial port.
 import { chownSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -10,10 +11,10 @@ import { Results, runNodeTests, runRustTest } from './suites.mjs';
 import { withTestUser } from './test-user.mjs';
 
 const CGROUPS = '/sys/fs/cgroup';
-const DISK = '/run/guest/disk';
+const DISK = '/guest/disk';
 
 /** What to run; files are named as they lie in the clone, which every user can read here. */
-const job = JSON.parse(readFileSync('/run/guest/job/job.json', 'utf8'));
+const job = JSON.parse(readFileSync('/guest/job/job.json', 'utf8'));
 const inClone = (file) => join(root, file);
 const rustInClone = ({ name, file, folder, filters }) => {
   return { name, file: inClone(file), folder: inClone(folder), filters };
@@ -22,11 +23,6 @@ const suites = {
   rust: job.rust.map(rustInClone),
   node: job.node.map(inClone),
 };
-
-/** Moves this process, and what it starts from now on, into a cgroup. */
-function enter(cgroup) {
-  writeFileSync(join(cgroup, 'cgroup.procs'), String(process.pid));
-}
 
 /** A cgroup that a user may use as systemd's `Delegate=yes` has it, systemd.resource-control(5). */
 function delegate(name, { uid, gid }) {
@@ -46,8 +42,68 @@ function delegate(name, { uid, gid }) {
   return session;
 }
 
+/** What a command begins with to be in a cgroup, and then an unprivileged user's: only root may enter. */
+const asUser = (cgroup, { uid, gid }) => [
+  ...['sh', '-c', `echo $$ > ${cgroup}/cgroup.procs && exec "$@"`, 'sh'],
+  ...['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'],
+];
+
+async function runAll(who, { rust, node }, results) {
+  for (const test of rust) await runRustTest(test, who, test.filters, results);
+  if (node.length > 0) await runNodeTests(node, who, results);
+}
+
+async function runAsRoot(env, results) {
+  const self = {
+    name: 'root',
+    prefix: 'root: ',
+    scratch: mkdtempSync(join(DISK, 'root-')),
+    node: job.nodeProgram,
+    path: (file) => file,
+    env,
+    ids: {},
+  };
+  await runAll(self, { ...suites, node: [...suites.node, ...job.asRoot.map(inClone)] }, results);
+  if (job.withSystemd.length === 0) return;
+  const systemd = await startSystemd();
+  const inside = {
+    ...self,
+    name: 'root in a systemd',
+    env: { ...env, MINICTR_TEST_REQUIRE: [...job.require, 'systemd'].join(',') },
+    enter: systemd.enter,
+  };
+  await runAll(inside, { rust: job.withSystemd.map(rustInClone), node: [] }, results);
+  systemd.end();
+}
+
+async function runAsUser(results) {
+  const ran = await withTestUser(
+    [],
+    async (user) => {
+      const who = { ...user, ids: {}, prefix: 'user: ' };
+      const delegated = {
+        ...who,
+        name: 'an unprivileged user with a delegated cgroup',
+        enter: asUser(delegate('delegated', user.ids), user.ids),
+      };
+      await runAll(delegated, suites, results);
+      const { MINICTR_TEST_REQUIRE: _, ...without } = user.env;
+      const alone = {
+        ...who,
+        name: 'an unprivileged user without a cgroup',
+        env: without,
+        enter: asUser(CGROUPS, user.ids),
+      };
+      const node = job.withoutDelegation.map(inClone);
+      await runAll(alone, { rust: [], node }, results);
+    },
+    results,
+    root,
+  );
+  if (!ran) results.fail('guest: no unprivileged user could be made');
+}
+
 async function main(results) {
-  const scratch = mkdtempSync(join(DISK, 'root-'));
   const env = {
     ...job.env,
     HOME: '/root',
@@ -56,41 +112,8 @@ async function main(results) {
     // Without KVM, user code runs some ten times slower.
     MINICTR_TEST_PATIENCE: '10',
   };
-  const runAll = async (who, { rust, node }) => {
-    for (const test of rust) await runRustTest(test, who, test.filters, results);
-    if (node.length > 0) runNodeTests(node, who, results);
-  };
   Object.assign(process.env, env);
-  const self = { name: 'root', scratch, node: job.nodeProgram, path: (file) => file, env, ids: {} };
-  await runAll(self, suites);
-  if (job.withSystemd.length > 0) {
-    const systemd = await startSystemd();
-    const inside = {
-      ...self,
-      name: 'root in a systemd',
-      env: { ...env, MINICTR_TEST_REQUIRE: [...job.require, 'systemd'].join(',') },
-      enter: systemd.enter,
-    };
-    await runAll(inside, { rust: job.withSystemd.map(rustInClone), node: [] });
-    systemd.end();
-  }
-
-  const ran = await withTestUser(
-    [],
-    async (user) => {
-      enter(delegate('delegated', user.ids));
-      await runAll({ ...user, name: 'an unprivileged user with a delegated cgroup' }, suites);
-      enter(CGROUPS);
-      const { MINICTR_TEST_REQUIRE: _, ...without } = user.env;
-      await runAll(
-        { ...user, name: 'an unprivileged user without a cgroup', env: without },
-        { rust: [], node: job.withoutDelegation.map(inClone) },
-      );
-    },
-    results,
-    root,
-  );
-  if (!ran) results.fail('guest: no unprivileged user could be made');
+  await Promise.all([runAsRoot(env, results), runAsUser(results)]);
 }
 
 const results = new Results();

@@ -14,18 +14,18 @@ const MEMORY = 4096;
 /** From power on to the guest's first word, milliseconds: some 15 s without KVM. */
 const BOOT_TIMEOUT = 180_000;
 /** For all suites, milliseconds. */
-const TIMEOUT = 20 * 60_000;
+const TIMEOUT = 30 * 60_000;
 /** How much of the console is shown when the guest fails. */
 const CONSOLE_TAIL = 4000;
 
 /**
  * Runs suites in the guest: Rust test executables, each with the `filters` of its tests, and compiled
- * TypeScript tests of the clone; those `withoutDelegation` again as a user without a cgroup, and the Rust
- * ones `withSystemd` in a systemd. `require` is what must not be missing there. Adds what became of them
- * to `results`; where no guest can be had, a skip by name.
+ * TypeScript tests of the clone; those `asRoot` as root alone, those `withoutDelegation` again as a user
+ * without a cgroup, and the Rust ones `withSystemd` in a systemd. `require` is what must not be missing
+ * there. Adds what became of them to `results`; where no guest can be had, a skip by name.
  */
 export async function runInGuest(suites, results) {
-  const { rust, withSystemd, node, withoutDelegation, require } = suites;
+  const { rust, withSystemd, node, asRoot, withoutDelegation, require } = suites;
   const image = guestImage();
   if (image.lacking !== undefined) {
     results.skip('the cgroup v2 guest', image.lacking);
@@ -39,10 +39,14 @@ export async function runInGuest(suites, results) {
     rust: rust.map(rustInClone),
     withSystemd: withSystemd.map(rustInClone),
     node: node.map(inClone),
+    asRoot: asRoot.map(inClone),
     withoutDelegation: withoutDelegation.map(inClone),
     require,
     nodeProgram: process.execPath,
-    env: { PATH: process.env.PATH },
+    env: {
+      PATH: process.env.PATH,
+      MINICTR_TEST_RUNTIME_TOOLS: process.env.MINICTR_TEST_RUNTIME_TOOLS,
+    },
   };
   const guest = new Guest();
   const end = (signal) => {

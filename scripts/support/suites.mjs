@@ -1,8 +1,8 @@
 // Running test suites as somebody, and adding their results up. `who` is
-//   { name, scratch, node, path(file of the clone), env, ids: { uid, gid } or {}, enter: [WORD...] }
-// where `enter` are the words, if any, that a command in another place begins with.
+//   { name, scratch, node, path(file of the clone), env, ids: { uid, gid } or {}, enter: [WORD...], prefix }
+// where `enter` are the words, if any, that a command in another place begins with, and `prefix` is
+// what lines begin with where several run at a time.
 // Node built-ins only: the guest runs this too.
-import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -62,7 +62,7 @@ export async function runRustTest({ name, file, folder }, who, filters, results)
       if (/^test .* \.\.\. ok$/.test(line) || line === '' || line.startsWith('running ')) return;
       const counts = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
       if (counts) result = counts.slice(1, 4).map(Number);
-      else process.stdout.write(`${line}\n`);
+      else print(who, line);
       const failed = /^test (.*) \.\.\. FAILED$/.exec(line);
       if (failed) results.failures.push(`${suite}: ${failed[1]}`);
     },
@@ -76,7 +76,7 @@ export async function runRustTest({ name, file, folder }, who, filters, results)
   const skips = readFileSync(skippedFile, 'utf8')
     .split('\n')
     .filter((line) => line !== '');
-  for (const skip of skips) process.stdout.write(`skipped: ${skip}\n`);
+  for (const skip of skips) print(who, `skipped: ${skip}`);
   if (result === undefined) {
     results.failures.push(`${suite}: ended with ${signal ?? code} before its result`);
     result = [0, 1, 0];
@@ -88,25 +88,31 @@ export async function runRustTest({ name, file, folder }, who, filters, results)
 }
 
 /** Runs TypeScript test files. */
-export function runNodeTests(files, who, results) {
+export async function runNodeTests(files, who, results) {
   const suite = `node: ${files.length} files as ${who.name}`;
   progress(`running ${suite}`);
   const result = join(who.scratch, 'totals.json');
   rmSync(result, { force: true });
   const reporter = who.path(join(root, 'scripts/support/totals.mjs'));
-  const { status, signal } = spawnSync(
+  const [program, ...words] = [
+    ...(who.enter ?? []),
     who.node,
-    [
-      '--test',
-      `--test-timeout=${LONGEST_MS}`,
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      `--test-reporter=${reporter}`,
-      `--test-reporter-destination=${result}`,
-      ...files.map((file) => who.path(file)),
-    ],
-    { cwd: who.path(root), env: who.env, stdio: ['ignore', 'inherit', 'inherit'], ...who.ids },
-  );
+    '--test',
+    `--test-timeout=${LONGEST_MS}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${reporter}`,
+    `--test-reporter-destination=${result}`,
+    ...files.map((file) => who.path(file)),
+  ];
+  // Without a prefix it has our terminal, if there is one, and its colours.
+  const stdout = who.prefix === undefined ? 'inherit' : 'pipe';
+  const { code: status, signal } = await lines(program, words, (line) => print(who, line), {
+    cwd: who.path(root),
+    env: who.env,
+    stdio: ['ignore', stdout, 'inherit'],
+    ...who.ids,
+  });
   // Made when the runner begins, empty until it ends.
   const text = existsSync(result) ? readFileSync(result, 'utf8') : '';
   const counts = text === '' ? undefined : JSON.parse(text);
@@ -118,6 +124,10 @@ export function runNodeTests(files, who, results) {
   results.add(counts);
   if (counts.failed > 0) results.failures.push(suite);
   say(suite, counts);
+}
+
+function print(who, line) {
+  process.stdout.write(`${who.prefix ?? ''}${line}\n`);
 }
 
 function say(suite, { passed, failed, skipped }) {

@@ -1,47 +1,21 @@
 /** Podman with minictr-oci as its runtime, as root. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { join } from 'node:path';
-import { writeFileSync } from 'node:fs';
 
 import { lacks } from '../../support/host.js';
 import { watchForLeaks } from '../../support/leaks.js';
-import { newFolder } from '../../support/scratch.js';
-import {
-  type Answer,
-  PODMAN_SETTINGS,
-  busyboxArchive,
-  command,
-  must,
-  runtime,
-  unmountBelow,
-} from '../support/engines.js';
+import { type Answer, Podman } from '../support/engines.js';
 
 watchForLeaks();
 
 describe('podman', { skip: lacks('root', 'podman') }, () => {
-  const folder = newFolder('podman');
-  const flags = [
-    ...['--root', join(folder, 'root'), '--runroot', join(folder, 'run')],
-    ...['--tmpdir', join(folder, 'tmp'), '--storage-driver', 'vfs'],
-    ...['--cgroup-manager', 'cgroupfs', '--events-backend', 'file', '--runtime', runtime],
-  ];
-  const settings = join(folder, 'containers.conf');
-  const environment = { CONTAINERS_CONF: settings };
-  const podman = (...words: string[]): Answer =>
-    command(['podman', ...flags, ...words], environment);
-  const ok = (...words: string[]): string => must(['podman', ...flags, ...words], environment);
+  const engine = new Podman();
+  const podman = (...words: string[]): Answer => engine.try(...words);
+  const ok = (...words: string[]): string => engine.ok(...words);
   const OFFLINE = ['--network', 'none'];
 
-  before(() => {
-    writeFileSync(settings, PODMAN_SETTINGS);
-    ok('import', busyboxArchive(), 'busybox');
-  });
-  after(() => {
-    podman('rm', '--all', '--force', '--time', '0');
-    podman('pod', 'rm', '--all', '--force');
-    unmountBelow(folder);
-  });
+  before(() => engine.begin());
+  after(() => engine.end());
 
   test('run gives the output and the exit code of the program', () => {
     assert.equal(ok('run', '--rm', ...OFFLINE, 'busybox', 'echo', 'hi'), 'hi');

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -50,6 +50,40 @@ export function must(words: readonly string[], env: NodeJS.ProcessEnv = {}): str
   const { status, stdout, stderr } = command(words, env);
   if (status === 0) return stdout;
   throw new Error(`${words.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`);
+}
+
+/** Podman as root, with what it stores, its state and its settings in a folder of its own. */
+export class Podman {
+  readonly #folder = newFolder('podman');
+  readonly #words = [
+    ...['podman', '--root', join(this.#folder, 'root'), '--runroot', join(this.#folder, 'run')],
+    ...['--tmpdir', join(this.#folder, 'tmp'), '--storage-driver', 'vfs'],
+    ...['--cgroup-manager', 'cgroupfs', '--events-backend', 'file', '--runtime', runtime],
+  ];
+  readonly #environment = { CONTAINERS_CONF: join(this.#folder, 'containers.conf') };
+
+  /** Has the image `busybox`. */
+  begin(): void {
+    writeFileSync(this.#environment.CONTAINERS_CONF, PODMAN_SETTINGS);
+    this.ok('import', busyboxArchive(), 'busybox');
+  }
+
+  /** A command, however it ends. */
+  try(...words: string[]): Answer {
+    return command([...this.#words, ...words], this.#environment);
+  }
+
+  /** A command that must succeed; what it printed. */
+  ok(...words: string[]): string {
+    return must([...this.#words, ...words], this.#environment);
+  }
+
+  /** Removes everything. */
+  end(): void {
+    this.try('rm', '--all', '--force', '--time', '0');
+    this.try('pod', 'rm', '--all', '--force');
+    unmountBelow(this.#folder);
+  }
 }
 
 /** A tar archive of a root filesystem with busybox, for an engine to import. */
