@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use nix::sys::stat::{SFlag, makedev};
 
-use super::compile::{Builder, c_string};
+use super::compile::{Builder, c_string, is_new};
 use super::ids::{IdPlan, MapLines};
 use super::labels::mount_option;
 use super::plan::{Object, Shift, Source, Step};
@@ -16,7 +16,7 @@ use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{BindSource, MountAction, MountPlan};
 use crate::rootfs::options::MountOptions;
 use crate::rootfs::root::{MountPoint, PointKind};
-use crate::spec::{Device, Linux, Mount, Spec};
+use crate::spec::{Device, Linux, Mount, NamespaceKind, Spec};
 
 /// Devices that every container has, `config-linux.md#default-devices`: name, major, minor.
 pub(crate) const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
@@ -62,6 +62,8 @@ pub(super) fn compile_mounts(
     spec: &Spec,
 ) -> Result<Vec<(Step, Object)>> {
     let mut steps = Vec::with_capacity(spec.mounts.len());
+    // In a mount namespace that is joined, others are too.
+    let alone = spec.linux.as_ref().is_some_and(|linux| is_new(linux, NamespaceKind::Mount));
     for (index, mount) in spec.mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
         let kind = mount.kind.as_deref().unwrap_or("bind");
@@ -99,7 +101,7 @@ pub(super) fn compile_mounts(
             (action, Object::OfStep)
         };
         let plan = MountPlan {
-            own_dev: destination == "/dev" && action.is_plain_tmpfs(),
+            own_dev: alone && destination == "/dev" && action.is_plain_tmpfs(),
             kernel_files: matches!(kind, "proc" | "sysfs")
                 || is_bind(mount) && KERNEL_FILES.contains(&&*destination),
             create: creates_mount_point(builder, &spec.mounts[..index], &destination),

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use minictr_testkit::{Snapshot, lay_out_rootfs};
 use serde_json::{Value, json};
 
-use super::compile::{Host, compile};
+use super::compile::{Host, compile, is_new};
 use super::event::Event;
 use super::filters::Filters;
 use super::ids::{Caller, IdPlan, MapLines};
@@ -21,7 +21,7 @@ use super::request::LaunchRequest;
 use super::supervisor::Supervisor;
 use super::validate;
 use crate::error::{Error, ErrorCode};
-use crate::spec::{self, IdMapping};
+use crate::spec::{self, IdMapping, NamespaceKind, Spec};
 
 /// A sequence of choices, the same for the same seed (xorshift).
 struct Random(u64);
@@ -348,7 +348,7 @@ fn assert_refusal(error: &Error, about: &str) {
     assert!(!error.operation.is_empty() && !error.to_string().ends_with('.'), "{error}: {about}");
 }
 
-fn assert_whole(plan: &Plan, about: &str) {
+fn assert_whole(plan: &Plan, spec: &Spec, about: &str) {
     assert_eq!(plan.steps.len(), plan.notes.len(), "{about}");
     assert!(matches!(plan.steps.last(), Some(Step::Execute)), "{about}");
     let roots = plan.steps.iter().filter(|step| matches!(step, Step::EnterRoot { .. })).count();
@@ -357,6 +357,9 @@ fn assert_whole(plan: &Plan, about: &str) {
     let (entered, dropped) =
         (at(|s| matches!(s, Step::EnterRoot { .. })), at(|s| matches!(s, Step::DropBounding(_))));
     assert!(entered < dropped, "capabilities are dropped in the container's root: {about}");
+    let alone = spec.linux.as_ref().is_some_and(|linux| is_new(linux, NamespaceKind::Mount));
+    let own_dev = at(|s| matches!(s, Step::Mount(mount) if mount.own_dev));
+    assert!(alone || own_dev.is_none(), "others may change that /dev: {about}");
 }
 
 fn id_plan(random: &mut Random) -> IdPlan {
@@ -403,7 +406,7 @@ fn a_random_request_is_refused_or_becomes_a_whole_plan() {
             match compile(&request, host) {
                 Ok(plan) => {
                     planned += 1;
-                    assert_whole(&plan, &about);
+                    assert_whole(&plan, &request.spec, &about);
                 }
                 Err(error) => assert_refusal(&error, &about),
             }

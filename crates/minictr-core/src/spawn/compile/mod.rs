@@ -81,7 +81,8 @@ fn namespace(linux: &Linux, kind: NamespaceKind) -> Option<&Namespace> {
     linux.namespaces.iter().find(|namespace| namespace.kind == kind)
 }
 
-fn is_new(linux: &Linux, kind: NamespaceKind) -> bool {
+/// Whether a namespace is made for the container, not shared or joined.
+pub(in crate::spawn) fn is_new(linux: &Linux, kind: NamespaceKind) -> bool {
     namespace(linux, kind).is_some_and(|namespace| namespace.path.is_none())
 }
 
