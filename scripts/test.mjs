@@ -66,7 +66,7 @@ const GUEST = {
     'minictr-core tests/limits.rs': '',
     'minictr-core tests/run.rs': '',
     'minictr-oci tests/labels.rs': '',
-    'minictr-oci tests/checkpoint.rs': '',
+    'minictr-oci tests/checkpoint/main.rs': '',
     'minictr-oci tests/exec_cgroup.rs': '',
   },
   withSystemd: { 'minictr-oci tests/systemd.rs': '' },

@@ -1,9 +1,11 @@
 //! The systemd cgroup driver, with a systemd that runs: in the guest of `npm run test:guest`.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -335,4 +337,48 @@ fn a_systemd_scope_that_has_ended_leaves_anothers_of_its_name() {
     let mut others = Others::start(&unit);
     engine.call(&["delete", "c1"]).well();
     assert!(others.is_untouched());
+}
+
+#[test]
+fn a_checkpoint_is_restored_into_a_systemd_scope_of_its_own() {
+    let Some(engine) = engine() else { return };
+    if minictr_testkit::missing(minictr_testkit::Feature::Criu) {
+        return;
+    }
+    counting::counts(&engine);
+    let unit = unit(&engine);
+    let mut run = engine.command(&["--systemd-cgroup", "run", "--detach", "c1"]);
+    assert!(run.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    counting::wait_long(|| counting::count(&engine) > 3);
+    let path = counting::checkpoint(&engine, "c1", &[]);
+    let last = counting::count(&engine);
+    assert!(is_gone(&unit));
+
+    let restore = ["restore", "--detach", "--image-path", &path, "c1"];
+    let mut others = Others::start(&unit);
+    call(&engine, &restore).failed_with("there is one of that name");
+    assert!(others.is_untouched());
+    drop(others);
+    engine.call(&["state", "c1"]).failed_with("does not exist");
+
+    call(&engine, &restore).well();
+    counting::counts_on(&engine, last);
+    let cgroup = cgroup(&engine);
+    assert!(cgroup.ends_with(format!("minictr.slice/minictr-test.slice/{unit}")), "{cgroup:?}");
+    assert_eq!(property(&unit, "TasksMax"), "40");
+    assert_eq!(file(&cgroup, "pids.max"), "40");
+    // CRIU itself has gone from there.
+    let pid = engine.state("c1")["pid"].to_string();
+    let processes = file(&cgroup, "cgroup.procs");
+    assert!(processes.lines().any(|line| line == pid), "{pid} isn't in {processes}");
+    engine.call(&["pause", "c1"]).well();
+    assert_eq!(engine.status("c1"), "paused");
+    engine.call(&["delete", "--force", "c1"]).well();
+    assert!(is_gone(&unit));
+
+    // Its images are short of what they need.
+    std::fs::remove_file(Path::new(&path).join("pages-1.img")).unwrap();
+    assert_ne!(call(&engine, &restore).status, 0);
+    assert!(is_gone(&unit));
+    engine.call(&["state", "c1"]).failed_with("does not exist");
 }

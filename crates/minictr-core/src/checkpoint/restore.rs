@@ -10,7 +10,6 @@ use super::options::{CgroupsMode, RestoreOptions};
 use super::rpc::{CgroupRoot, InheritedFd, Kind, Notification, Options, Request};
 use super::worker::{Criu, pass_on};
 use super::{config_file, failed, mounts, namespaces};
-use crate::cgroups::Cgroup;
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::paths;
 use crate::spec::Spec;
@@ -32,12 +31,17 @@ pub struct Restoration<'a> {
     pub rootfs: &'a Path,
     /// A directory of the container's own state. In CRIU's mount namespace the rootfs is there.
     pub place: &'a Path,
-    /// Its cgroup, made and limited.
-    pub cgroup: Option<&'a Cgroup>,
 }
 
 /// What has to be done while CRIU works, before it goes on. A failure makes it take everything back.
 pub trait Events {
+    /// CRIU has begun, as process `pid`. Whether that is in the container's cgroup now, which is made and
+    /// limited, and where all that CRIU makes will be.
+    ///
+    /// # Errors
+    /// Why it can't go on.
+    fn begun(&mut self, pid: i32) -> Result<bool>;
+
     /// The namespaces are made; `pid` is the first process.
     ///
     /// # Errors
@@ -124,15 +128,10 @@ pub fn restore(
         config_file: config_file(container.config),
         ..directories.options(&options.common)
     };
-    match container.cgroup {
-        Some(cgroup) => {
-            cgroup.add_process(worker.pid())?;
-            request.cgroup_roots = cgroup_roots(worker.pid())?;
-        }
-        None if options.common.cgroups == CgroupsMode::Default => {
-            request.manage_cgroups_mode = Some(CgroupsMode::Ignore.number());
-        }
-        None => {}
+    if events.begun(worker.pid())? {
+        request.cgroup_roots = cgroup_roots(worker.pid())?;
+    } else if options.common.cgroups == CgroupsMode::Default {
+        request.manage_cgroups_mode = Some(CgroupsMode::Ignore.number());
     }
     let request =
         Request { kind: Kind::Restore.into(), options: Some(request), ..Request::default() };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Runtime;
 use super::create::{read_config, record, stream_names, subject};
 use super::prepared::{HandOver, write_pid_file};
-use crate::cgroups::{Cgroup, CgroupSpec, Hierarchies};
+use crate::cgroups::{Cgroup, CgroupSpec, Hierarchies, Scope};
 use crate::checkpoint::{Events, Restoration, RestoreOptions, restore};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::spawn::hooks::{self, Moment};
@@ -63,22 +63,23 @@ impl Runtime {
                 "a container with `intelRdt`: it has no group yet",
             ));
         }
-        if self.complete(&revival.id, &mut spec)?.is_some() {
-            let what = "a container with the cgroup driver `systemd`";
-            return Err(Error::invalid("restore", what)
-                .hint("CRIU puts its processes into cgroups by itself: use `cgroupfs`"));
-        }
+        let scope = self.complete(&revival.id, &mut spec)?;
         let streams = stream_names(&spec, &revival.stdio);
-        let record = record(&revival.id, &bundle, &spec, streams);
+        let mut record = record(&revival.id, &bundle, &spec, streams);
+        record.unit = scope.as_ref().map(Scope::unit);
         let locked = self.store.create(&revival.id)?;
         let mut making = Making {
+            runtime: self,
             locked: &locked,
             record,
             spec: &spec,
+            bundle: &bundle,
             hand_over: &revival.hand_over,
+            scope,
+            cgroup: None,
             terminal: None,
         };
-        let made = self.revive(&mut making, &config, &bundle, revival.stdio, &revival.options);
+        let made = self.revive(&mut making, &config, revival.stdio, &revival.options);
         let Making { record, terminal, .. } = making;
         match made {
             Ok(process) => Ok(Restored { process, terminal }),
@@ -96,13 +97,14 @@ impl Runtime {
         &self,
         making: &mut Making<'_>,
         config: &[u8],
-        bundle: &Path,
         streams: [Option<OwnedFd>; 3],
         options: &RestoreOptions,
     ) -> Result<OwnedFd> {
         making.locked.write_config(config)?;
         making.locked.write_record(&making.record)?;
-        let cgroup = self.cgroup_for(making, bundle)?;
+        if making.scope.is_none() {
+            making.make_cgroup()?;
+        }
         let place = self.store.root().join(&making.record.id);
         let place = place.canonicalize().context(
             ErrorCode::Io,
@@ -113,10 +115,9 @@ impl Runtime {
         let container = Restoration {
             id: &id,
             config: making.spec,
-            bundle,
+            bundle: making.bundle,
             rootfs: &rootfs,
             place: &place,
-            cgroup: cgroup.as_ref(),
         };
         let restored = restore(&container, options, streams, making).and_then(|pid| {
             let process =
@@ -129,57 +130,101 @@ impl Runtime {
             Ok(process)
         });
         if restored.is_err()
-            && let Some(cgroup) = &cgroup
+            && let Some(cgroup) = &making.cgroup
         {
             // One that was there before isn't written down, and stays.
             let _ = cgroup.kill_all();
         }
         restored
     }
-
-    /// Makes the cgroup, which is written down before.
-    fn cgroup_for(&self, making: &mut Making<'_>, bundle: &Path) -> Result<Option<Cgroup>> {
-        let linux = making.spec.linux.as_ref();
-        let resources = linux.and_then(|linux| linux.resources.as_ref());
-        let namespaces = linux.map(|linux| linux.namespaces.as_slice()).unwrap_or_default();
-        let host_ids = namespaces.iter().all(|namespace| namespace.kind != NamespaceKind::User);
-        let request = LaunchRequest {
-            id: making.record.id.clone(),
-            spec: making.spec.clone(),
-            bundle: Some(bundle.to_string_lossy().into_owned()),
-            cgroup: CgroupRequest { mode: self.cgroups, ..CgroupRequest::default() },
-            ..LaunchRequest::default()
-        };
-        let spec = CgroupSpec::of(&request, resources, host_ids);
-        if self.cgroups == CgroupMode::None {
-            spec.refuse_limits()?;
-            return Ok(None);
-        }
-        let hierarchies = Hierarchies::detect()?;
-        let mut paths = hierarchies.planned_paths(&spec);
-        paths.retain(|path| !Path::new(path).exists());
-        making.record.cgroups = paths;
-        making.locked.write_record(&making.record)?;
-        let cgroup = hierarchies.create(&spec)?;
-        if spec.lists_devices() && !cgroup.as_ref().is_some_and(Cgroup::limits_devices) {
-            // A container that is made does without the right to make devices then; this one has it.
-            let what = "a container with rules for devices: no cgroup here enforces them";
-            return Err(Error::new(ErrorCode::CgroupUnavailable, "restore", what));
-        }
-        Ok(cgroup)
-    }
 }
 
 /// A container that is being made of images.
 struct Making<'a> {
+    runtime: &'a Runtime,
     locked: &'a Locked,
     record: Record,
     spec: &'a Spec,
+    bundle: &'a Path,
     hand_over: &'a HandOver,
+    /// The scope to make around CRIU; without one the cgroup is made before CRIU begins.
+    scope: Option<Scope>,
+    cgroup: Option<Cgroup>,
     terminal: Option<OwnedFd>,
 }
 
+impl Making<'_> {
+    /// Makes the cgroup, which is written down before.
+    fn make_cgroup(&mut self) -> Result<()> {
+        let request = self.request();
+        let spec = self.cgroup_spec(&request);
+        if self.runtime.cgroups == CgroupMode::None {
+            return spec.refuse_limits();
+        }
+        let hierarchies = Hierarchies::detect()?;
+        let mut paths = hierarchies.planned_paths(&spec);
+        paths.retain(|path| !Path::new(path).exists());
+        self.record.cgroups = paths;
+        self.locked.write_record(&self.record)?;
+        let cgroup = hierarchies.create(&spec)?;
+        restricts_devices(&spec, cgroup.as_ref())?;
+        self.cgroup = cgroup;
+        Ok(())
+    }
+
+    /// Makes the scope, around a process, and writes down where its cgroup is.
+    fn make_scope(&mut self, scope: &Scope, pid: i32) -> Result<()> {
+        let request = self.request();
+        let spec = self.cgroup_spec(&request);
+        let hierarchies = Hierarchies::detect()?;
+        scope.start(pid, &spec, &hierarchies)?;
+        let paths = scope.paths(pid, &hierarchies)?;
+        self.record.cgroups.clone_from(&paths);
+        self.locked.write_record(&self.record)?;
+        let cgroup = scope.open(pid, &paths, &spec, &hierarchies)?;
+        restricts_devices(&spec, Some(&cgroup))?;
+        self.cgroup = Some(cgroup);
+        Ok(())
+    }
+
+    fn request(&self) -> LaunchRequest {
+        LaunchRequest {
+            id: self.record.id.clone(),
+            spec: self.spec.clone(),
+            bundle: Some(self.bundle.to_string_lossy().into_owned()),
+            cgroup: CgroupRequest { mode: self.runtime.cgroups, ..CgroupRequest::default() },
+            ..LaunchRequest::default()
+        }
+    }
+
+    fn cgroup_spec<'r>(&self, request: &'r LaunchRequest) -> CgroupSpec<'r> {
+        let linux = request.spec.linux.as_ref();
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
+        let namespaces = linux.map(|linux| linux.namespaces.as_slice()).unwrap_or_default();
+        let host_ids = namespaces.iter().all(|namespace| namespace.kind != NamespaceKind::User);
+        CgroupSpec::of(request, resources, host_ids)
+    }
+}
+
+/// A container that is made does without the right to make devices where no cgroup restricts them; one
+/// that is restored has it.
+fn restricts_devices(spec: &CgroupSpec<'_>, cgroup: Option<&Cgroup>) -> Result<()> {
+    if spec.lists_devices() && !cgroup.is_some_and(Cgroup::limits_devices) {
+        let what = "a container with rules for devices: no cgroup here enforces them";
+        return Err(Error::new(ErrorCode::CgroupUnavailable, "restore", what));
+    }
+    Ok(())
+}
+
 impl Events for Making<'_> {
+    fn begun(&mut self, pid: i32) -> Result<bool> {
+        match (self.scope.take(), &self.cgroup) {
+            (Some(scope), _) => self.make_scope(&scope, pid).map(|()| true),
+            (None, Some(cgroup)) => cgroup.add_process(pid).map(|()| true),
+            (None, None) => Ok(false),
+        }
+    }
+
     /// The hooks that run outside before the program does. Those that run inside have done so before
     /// the checkpoint.
     fn namespaces_made(&mut self, pid: i32) -> Result<()> {

@@ -1,8 +1,4 @@
-//! Checkpoints: a container goes on where it was, with what kept it in, and runc takes it for its own.
-//!
-//! What CRIU does is tried in the cgroup v2 guest, whose kernel it works on.
-
-mod support;
+//! Containers that are made of files: as they were, and nothing of those that fail.
 
 use std::io::{IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -11,71 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use minictr_testkit::{Feature, missing, skip};
+use minictr_testkit::skip;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::{Value, json};
-use support::Engine;
 
-/// Counts in its memory, and writes the count down ten times a second.
-const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done";
-
-/// An engine whose container counts; `None` where CRIU doesn't work.
-fn counting() -> Option<Engine> {
-    if missing(Feature::Root) || missing(Feature::Criu) {
-        return None;
-    }
-    let engine = Engine::new()?;
-    engine.change(|config| {
-        config["process"]["args"] = json!(["sh", "-c", COUNTER]);
-        config["root"]["readonly"] = json!(false);
-    });
-    Some(engine)
-}
-
-/// Starts the container with no file of the machine's among its streams, which CRIU could not name.
-#[track_caller]
-fn start(engine: &Engine, id: &str) {
-    let mut run = engine.command(&["run", "--detach", id]);
-    assert!(run.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
-    wait_long(|| count(engine) > 3);
-}
-
-fn count(engine: &Engine) -> u32 {
-    let text = std::fs::read_to_string(engine.rootfs().join("tmp/count")).unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
-}
-
-/// CRIU takes its time in an emulated machine.
-#[track_caller]
-fn wait_long(mut so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "it takes too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Waits until a container counts on from at least `from`; what was written down before is forgotten.
-#[track_caller]
-fn counts_on(engine: &Engine, from: u32) {
-    std::fs::write(engine.rootfs().join("tmp/count"), "0").unwrap();
-    wait_long(|| count(engine) > 0);
-    assert!(count(engine) > from, "{} after {from}", count(engine));
-}
-
-fn images(engine: &Engine, name: &str) -> String {
-    engine.path.join(name).to_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn checkpoint(engine: &Engine, id: &str, more: &[&str]) -> String {
-    let path = images(engine, "images");
-    let mut arguments = vec!["checkpoint", "--image-path", &path];
-    arguments.extend(more);
-    arguments.push(id);
-    engine.call(&arguments).well();
-    path
-}
+use crate::counting::{checkpoint, count, counting, counts_on, images, start, wait_long};
+use crate::support::Engine;
 
 /// Mount points with filesystem, part of it, and whether it is read-only, in an order of their own.
 fn mounts(engine: &Engine, id: &str) -> Vec<String> {
@@ -154,47 +91,6 @@ fn a_container_goes_on_where_it_was_and_is_kept_in_as_before() {
 }
 
 #[test]
-fn a_container_left_running_goes_on_at_once_and_can_be_restored_beside_itself() {
-    let Some(engine) = counting() else { return };
-    start(&engine, "c1");
-    let pre = images(&engine, "pre");
-    engine.call(&["checkpoint", "--pre-dump", "--image-path", &pre, "c1"]).well();
-    assert_eq!(engine.status("c1"), "running");
-    counts_on(&engine, 3);
-    let before = count(&engine);
-    let path = checkpoint(&engine, "c1", &["--parent-path", "../pre", "--leave-running"]);
-    assert_eq!(engine.status("c1"), "running");
-    counts_on(&engine, before);
-    // Of the pages that haven't changed, the second images only say where they are.
-    let link = std::fs::read_link(PathBuf::from(&path).join("parent")).unwrap();
-    assert_eq!(link.to_str(), Some("../pre"));
-    engine.call(&["delete", "--force", "c1"]).well();
-    engine.call(&["restore", "--detach", "--image-path", &path, "c2"]).well();
-    counts_on(&engine, before.saturating_sub(1));
-    engine
-        .call(&["restore", "--detach", "--image-path", &path, "c2"])
-        .failed_with("already exists");
-    assert_eq!(engine.status("c2"), "running");
-}
-
-#[test]
-fn a_checkpoint_that_fails_leaves_the_container_running() {
-    let Some(engine) = counting() else { return };
-    // Its streams are files of the machine's that no mount of the container shows.
-    engine.start("c1");
-    wait_long(|| count(&engine) > 3);
-    let path = images(&engine, "images");
-    let said = engine.call(&["checkpoint", "--image-path", &path, "c1"]);
-    assert_ne!(said.status, 0);
-    assert!(said.stderr.contains("CRIU: "), "{}", said.stderr);
-    assert!(said.stderr.contains("dump.log"), "{}", said.stderr);
-    assert_eq!(engine.status("c1"), "running");
-    let last = count(&engine);
-    counts_on(&engine, last.saturating_sub(1));
-    engine.call(&["exec", "c1", "true"]).well();
-}
-
-#[test]
 fn a_restore_that_fails_leaves_nothing() {
     let Some(engine) = counting() else { return };
     let id = engine.unique_id();
@@ -267,34 +163,6 @@ fn what_a_killed_restore_leaves_is_cleared_by_a_forced_deletion() {
     assert!(engine.cgroups(id).is_empty(), "its cgroup is left");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(count(&engine), last, "something of it runs");
-}
-
-#[test]
-fn hooks_run_outside_before_it_goes_on_and_after_its_checkpoint() {
-    let Some(engine) = counting() else { return };
-    let note = engine.path.join("note");
-    let hook = |word: &str| {
-        let script =
-            format!("echo {word} $(cat | grep -o '\"status\":\"[a-z]*\"') >> {}", note.display());
-        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script],
-                 "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] }])
-    };
-    engine.change(|config| {
-        config["hooks"] = json!({
-            "prestart": hook("prestart"), "createRuntime": hook("createRuntime"),
-            "poststart": hook("poststart"), "poststop": hook("poststop"),
-        });
-    });
-    start(&engine, "c1");
-    std::fs::remove_file(&note).unwrap();
-    let path = checkpoint(&engine, "c1", &[]);
-    engine.call(&["restore", "--detach", "--image-path", &path, "c1"]).well();
-    assert_eq!(
-        std::fs::read_to_string(&note).unwrap(),
-        "poststop \"status\":\"stopped\"\n\
-         prestart \"status\":\"creating\"\n\
-         createRuntime \"status\":\"creating\"\n"
-    );
 }
 
 #[test]
@@ -475,88 +343,4 @@ fn runc_restores_what_we_have_dumped_and_we_what_runc_has() {
     let last = count(&engine);
     engine.call(&["restore", "--detach", "--image-path", &path, "ours"]).well();
     counts_on(&engine, last);
-}
-
-#[test]
-fn what_podman_asks_is_answered() {
-    let Some(engine) = Engine::new() else { return };
-    assert_eq!(engine.call(&["checkpoint", "--help"]).status, 0);
-    engine.call(&["restore", "--lsm-mount-context"]).failed_with("flag needs an argument");
-}
-
-#[test]
-fn a_machine_without_criu_is_told_so() {
-    if missing(Feature::Root) {
-        return;
-    }
-    let Some(engine) = Engine::new() else { return };
-    engine.start("c1");
-    let path = images(&engine, "images");
-    for arguments in
-        [["checkpoint", "--image-path", &path, "c1"], ["restore", "--image-path", &path, "c2"]]
-    {
-        let mut command = engine.command(&arguments);
-        command.env("PATH", &engine.path);
-        engine.call_command(command).failed_with("find `criu`: it isn't installed");
-    }
-    assert_eq!(engine.status("c1"), "running");
-    assert!(!engine.root().join("c2").exists());
-}
-
-#[test]
-fn a_kernel_that_criu_fails_on_is_named_with_its_own_reason() {
-    if missing(Feature::Root) {
-        return;
-    }
-    let Some(engine) = Engine::new() else { return };
-    let check = match Command::new("criu").arg("check").output() {
-        Ok(check) if check.status.success() => return skip("a kernel that CRIU fails on"),
-        Ok(check) => String::from_utf8_lossy(&check.stderr).into_owned(),
-        Err(_) => return skip("criu"),
-    };
-    // Not of a program that it ran: which one, and why, comes after it.
-    let own = |line: &&str| line.contains("Error (") && !line.contains("exited, status=");
-    let line = check.lines().find(own).expect("it gives a reason");
-    let reason = line.split_once("): ").expect("it says where").1;
-    engine.start("c1");
-    let path = images(&engine, "images");
-    for more in [&["--leave-running"][..], &["--pre-dump"], &[]] {
-        let mut arguments = vec!["checkpoint", "--image-path", &path];
-        arguments.extend(more);
-        arguments.push("c1");
-        let said = engine.call(&arguments);
-        said.failed_with(&format!("`criu check` fails: {}", reason.trim()));
-        assert_eq!(engine.status("c1"), "running");
-    }
-    engine.call(&["restore", "--image-path", &path, "c2"]).failed_with("`criu check` fails");
-    assert!(!engine.root().join("c2").exists());
-    assert!(engine.cgroups("c2").is_empty());
-    engine.call(&["exec", "c1", "true"]).well();
-}
-
-#[test]
-fn another_user_is_told_that_it_takes_root() {
-    if Feature::Root.present() {
-        return skip("another user than root");
-    }
-    let Some(engine) = Engine::new() else { return };
-    engine.start("c1");
-    let path = images(&engine, "images");
-    engine.call(&["checkpoint", "--image-path", &path, "c1"]).failed_with("it needs root");
-    assert_eq!(engine.status("c1"), "running");
-    engine.call(&["restore", "--image-path", &path, "c2"]).failed_with("it needs root");
-    assert!(!engine.root().join("c2").exists());
-}
-
-#[test]
-fn a_container_that_does_not_run_has_no_checkpoint() {
-    let Some(engine) = Engine::new() else { return };
-    let path = images(&engine, "images");
-    let checkpoint = |id| engine.call(&["checkpoint", "--image-path", &path, id]);
-    checkpoint("none").failed_with("container does not exist");
-    engine.create("c1");
-    checkpoint("c1").failed_with("cannot be checkpointed in created state");
-    engine.call(&["kill", "c1", "KILL"]).well();
-    engine.wait_for("c1", "stopped");
-    checkpoint("c1").failed_with("cannot be checkpointed in stopped state");
 }
