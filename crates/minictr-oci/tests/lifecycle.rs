@@ -12,6 +12,21 @@ use serde_json::{Value, json};
 use support::{Engine, runs, wait_until};
 
 #[test]
+fn a_container_that_waits_is_entered_by_root_and_others_are_told_to_start_it() {
+    let Some(engine) = Engine::new() else { return };
+    engine.create("c1");
+    let said = engine.call(&["exec", "c1", "echo", "inside"]);
+    if Feature::Root.present() {
+        assert_eq!(said.well(), "inside\n");
+    } else {
+        said.failed_with("cannot exec in a container that waits for its start");
+    }
+    assert_eq!(engine.status("c1"), "created");
+    engine.call(&["start", "c1"]).well();
+    assert_eq!(engine.call(&["exec", "c1", "echo", "inside"]).well(), "inside\n");
+}
+
+#[test]
 fn a_created_container_waits_and_its_start_executes_the_program() {
     let Some(engine) = Engine::new() else { return };
     let id = engine.unique_id();

@@ -84,7 +84,8 @@ impl Runtime {
         let entry = self.store.open(id)?;
         let record = entry.record()?;
         let wrong = |why: &str| Err(Error::new(ErrorCode::WrongState, "cannot exec in", why));
-        match status(&entry, &record)? {
+        let status = status(&entry, &record)?;
+        match status {
             Status::Stopped => return wrong("a stopped container: container not running"),
             Status::Creating => return wrong("a container that is being created"),
             Status::Paused if !execution.ignore_paused => {
@@ -111,7 +112,15 @@ impl Runtime {
             ));
         }
         let annotations = Annotations::of(&record.annotations)?;
-        let mut namespaces = namespaces_of(pid)?;
+        let mut namespaces = match namespaces_of(pid) {
+            // What waits has no filter yet, and a memory from outside the container's user namespace:
+            // while it can't be looked into, the kernel shows its namespaces to root alone.
+            Err(error) if status == Status::Created && error.errno == Some(libc::EACCES) => {
+                let what = "a container that waits for its start: until then only root can";
+                return wrong(what).map_err(|error| error.hint("start it first"));
+            }
+            namespaces => namespaces?,
+        };
         let cgroup_namespace = if namespaces.contains(CloneFlags::CLONE_NEWCGROUP) {
             namespaces.remove(CloneFlags::CLONE_NEWCGROUP);
             let path = format!("/proc/{pid}/ns/cgroup");
