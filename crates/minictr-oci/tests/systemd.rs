@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use minictr_testkit::{Feature, missing};
 use serde_json::{Value, json};
 use support::{Engine, Said, runs, wait_until};
 
@@ -342,7 +343,7 @@ fn a_systemd_scope_that_has_ended_leaves_anothers_of_its_name() {
 #[test]
 fn a_checkpoint_is_restored_into_a_systemd_scope_of_its_own() {
     let Some(engine) = engine() else { return };
-    if minictr_testkit::missing(minictr_testkit::Feature::Criu) {
+    if missing(Feature::Root) || missing(Feature::Criu) {
         return;
     }
     counting::counts(&engine);

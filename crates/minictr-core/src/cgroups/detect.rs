@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 
+use super::membership::{self, Membership};
 use crate::rootfs::attributes::unescape;
 use crate::rootfs::mounts::CgroupMount;
 
@@ -44,6 +45,7 @@ impl Hierarchy {
 
 /// Reads both files' texts.
 pub(super) fn hierarchies(mountinfo: &str, membership: &str) -> Vec<Hierarchy> {
+    let memberships = membership::parse(membership);
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
         let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
@@ -57,18 +59,15 @@ pub(super) fn hierarchies(mountinfo: &str, membership: &str) -> Vec<Hierarchy> {
             _ => continue,
         };
         let wanted: Vec<&str> = options.split(',').collect();
-        let own = membership.lines().find_map(|line| {
-            let mut fields = line.splitn(3, ':');
-            let (number, names, path) = (fields.next()?, fields.next()?, fields.next()?);
-            let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
-            let same = if v2 {
-                number == "0"
+        let own = memberships.iter().find(|membership| {
+            let names = &membership.controllers;
+            if v2 {
+                membership.v2
             } else {
-                !names.is_empty() && names.iter().all(|name| wanted.contains(name))
-            };
-            same.then(|| (names.iter().map(|name| (*name).to_owned()).collect(), path.to_owned()))
+                !names.is_empty() && names.iter().all(|name| wanted.contains(&name.as_str()))
+            }
         });
-        let Some((controllers, own)) = own else { continue };
+        let Some(Membership { controllers, path: own, .. }) = own.cloned() else { continue };
         // Mounted twice: the first one serves.
         if found.iter().any(|known| known.v2 == v2 && known.controllers == controllers) {
             continue;

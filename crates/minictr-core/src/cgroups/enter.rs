@@ -11,6 +11,7 @@ use super::cgroup::Cgroup;
 use super::files;
 use super::hierarchies::Hierarchies;
 use super::member::Member;
+use super::membership::memberships;
 use super::plan::Controller;
 use crate::error::{Error, ErrorCode, Result};
 use crate::rootfs::paths;
@@ -27,10 +28,9 @@ impl Cgroup {
         if takes_processes(member.fd()) {
             return Ok(());
         }
-        let membership = format!("/proc/{first_process}/cgroup");
-        let text = std::fs::read_to_string(membership).unwrap_or_default();
-        let found = text.lines().find_map(|line| line.strip_prefix("0::"));
-        let directory = found.and_then(|path| hierarchies.v2_directory(path));
+        let found = memberships(first_process).unwrap_or_default();
+        let found = found.iter().find(|membership| membership.v2);
+        let directory = found.and_then(|membership| hierarchies.v2_directory(&membership.path));
         let object = format!("`{}`: it passes controllers on", member.name);
         let refuse = |errno| {
             let object = object.clone();

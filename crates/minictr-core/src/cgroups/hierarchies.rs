@@ -90,6 +90,12 @@ impl Hierarchies {
         Some(v2.directory(cgroup))
     }
 
+    /// The directory of this process's cgroup of v2.
+    pub(super) fn own_v2_directory(&self) -> Option<String> {
+        let v2 = self.found.iter().find(|hierarchy| hierarchy.v2)?;
+        Some(v2.directory(&v2.own))
+    }
+
     /// Each hierarchy with what a cgroup of it can have.
     fn offering(&self) -> impl Iterator<Item = (&Hierarchy, &[Controller])> {
         self.found.iter().zip(self.offers.iter().map(Vec::as_slice))

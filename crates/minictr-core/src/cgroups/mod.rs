@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `detect`, `hierarchies` | which hierarchies there are, and where this process is in them |
 //! | `plan` | which controllers a container needs, and what its cgroup is called |
+//! | `membership` | in which cgroups a process is |
 //! | `make`, `member` | a cgroup's directory in one hierarchy |
 //! | `cgroup` | a container's cgroup in all of them: limits, accounts |
 //! | `v1`, `v2`, `pids`, `hugetlb`, `rdma` | one file a controller: what to write, what to read |
@@ -33,6 +34,7 @@ mod hierarchies;
 mod hugetlb;
 mod make;
 mod member;
+mod membership;
 mod pids;
 mod plan;
 mod rdma;
@@ -47,10 +49,11 @@ pub use delegate::DELEGATE_ANNOTATION;
 pub use end::remove_leftover;
 pub use freeze::FREEZE_PATIENCE;
 pub use hierarchies::{Hierarchies, Planned};
+pub use membership::{Membership, memberships};
 pub use plan::{CgroupSpec, no_freezer, no_hierarchies, refuse_limits};
 use refuse::{check_block_io, not_on_v2, refuse_below_use};
 pub use stats::*;
 pub use systemd::{
     Addresses, Found, LoadedUnit, PROPERTY_ANNOTATIONS, SUBGROUP_ANNOTATION, Scope, ScopeName,
-    Unit, check_annotations, refuse_unit,
+    Unit, WayIn, check_annotations, refuse_unit,
 };

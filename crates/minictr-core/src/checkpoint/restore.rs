@@ -10,6 +10,7 @@ use super::options::{CgroupsMode, RestoreOptions};
 use super::rpc::{CgroupRoot, InheritedFd, Kind, Notification, Options, Request};
 use super::worker::{Criu, pass_on};
 use super::{config_file, failed, mounts, namespaces};
+use crate::cgroups::{Membership, memberships};
 use crate::error::{Context, Error, ErrorCode, Result};
 use crate::rootfs::paths;
 use crate::spec::Spec;
@@ -176,18 +177,14 @@ fn tell(events: &mut dyn Events, notification: &Notification, fds: Vec<OwnedFd>)
 
 /// Where the cgroups of the images are to be: below those that CRIU itself has been put into.
 fn cgroup_roots(pid: i32) -> Result<Vec<CgroupRoot>> {
-    let path = format!("/proc/{pid}/cgroup");
-    let text =
-        std::fs::read_to_string(&path).context(ErrorCode::Cgroup, "read", format!("`{path}`"))?;
     let mut roots = Vec::new();
-    for line in text.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        // v2 has no controllers here, and is meant by the empty name.
-        roots.extend(controllers.split(',').map(|controller| CgroupRoot {
-            controller: Some(controller.to_owned()),
-            path: path.to_owned(),
-        }));
+    for Membership { mut controllers, v2, path } in memberships(pid)? {
+        if v2 {
+            // Meant by the empty name.
+            controllers.push(String::new());
+        }
+        let root = |controller| CgroupRoot { controller: Some(controller), path: path.clone() };
+        roots.extend(controllers.into_iter().map(root));
     }
     Ok(roots)
 }

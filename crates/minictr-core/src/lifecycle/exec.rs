@@ -139,6 +139,10 @@ impl Runtime {
             None if execution.cgroups.is_empty() => {}
             None => return Err(super::resources::no_cgroup("exec below the cgroup of", id)),
         }
+        let way_in = match (&record.unit, &cgroup) {
+            (Some(unit), Some(cgroup)) => unit.way_in(cgroup, &hierarchies, &self.addresses),
+            _ => None,
+        };
         let linux = config.linux.unwrap_or_default();
         let listener = listener(
             linux.seccomp.as_ref(),
@@ -177,6 +181,7 @@ impl Runtime {
                     namespaces,
                     cgroup_namespace,
                     cgroup,
+                    way_in,
                 })),
                 ..RuntimeOptions::default()
             },

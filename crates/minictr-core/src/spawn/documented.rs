@@ -122,6 +122,7 @@ fn plans() -> Vec<Vec<&'static str>> {
             namespaces: CloneFlags::CLONE_NEWUSER,
             cgroup_namespace: Some(null()),
             cgroup: None,
+            way_in: None,
         })),
         ..RuntimeOptions::default()
     };

@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use super::gate::Gate;
 use super::hooks::Subject;
 use super::listener::Listener;
-use crate::cgroups::{Cgroup, Scope};
+use crate::cgroups::{Cgroup, Scope, WayIn};
 
 /// Launch options of an OCI runtime.
 #[derive(Clone, Debug, Default)]
@@ -54,4 +54,6 @@ pub struct Joined {
     pub cgroup_namespace: Option<OwnedFd>,
     /// Its cgroup, where it has one.
     pub cgroup: Option<Cgroup>,
+    /// How to get into it, where nothing can be cloned into it from here.
+    pub way_in: Option<WayIn>,
 }

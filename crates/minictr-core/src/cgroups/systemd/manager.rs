@@ -129,6 +129,16 @@ impl Manager {
         }
     }
 
+    /// Puts a process into the cgroup at `below` that of a unit.
+    pub(super) fn attach(&mut self, unit: &str, below: &str, pid: i32) -> Result<()> {
+        let pids = Value::Array("u".to_owned(), vec![Value::U32(pid as u32)]);
+        let arguments = vec![Value::text(unit), Value::text(below), pids];
+        match self.call("AttachProcessesToUnit", arguments) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.refused(failure, "attach a process to", unit)),
+        }
+    }
+
     pub(super) fn set(&mut self, unit: &str, properties: Vec<Property>) -> Result<()> {
         let runtime = Value::Bool(true);
         let arguments = vec![Value::text(unit), runtime, list(properties)];

@@ -10,19 +10,21 @@
 //! | `name` | `cgroupsPath` as slice and scope |
 //! | `manager` | systemd itself: what it is asked, and what its answers mean |
 //! | `properties` | limits as properties |
+//! | `way_in` | letting systemd put a process into a unit's cgroup |
 //! | `annotations` | properties that a config sets itself |
 
 mod annotations;
 mod manager;
 mod name;
 mod properties;
+mod way_in;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::plan::CgroupSpec;
-use super::{Cgroup, Hierarchies};
+use super::{Cgroup, Hierarchies, memberships};
 use crate::dbus::Value;
 use crate::error::{Error, ErrorCode, Result};
 use crate::spec::Resources;
@@ -31,6 +33,7 @@ use manager::Manager;
 
 pub use annotations::PREFIX as PROPERTY_ANNOTATIONS;
 pub use name::{ScopeName, refuse_unit};
+pub use way_in::WayIn;
 
 /// The annotation that names a cgroup below the scope which the container's is to be.
 pub const SUBGROUP_ANNOTATION: &str = "run.oci.systemd.subgroup";
@@ -218,11 +221,10 @@ impl Scope {
     /// # Errors
     /// `Cgroup` where it isn't in the scope.
     pub fn paths(&self, pid: i32, hierarchies: &Hierarchies) -> Result<Vec<String>> {
-        let file = format!("/proc/{pid}/cgroup");
-        let membership = std::fs::read_to_string(&file).unwrap_or_default();
-        let found = membership
-            .lines()
-            .filter_map(|line| line.splitn(3, ':').nth(2))
+        let memberships = memberships(pid).unwrap_or_default();
+        let found = memberships
+            .into_iter()
+            .map(|membership| membership.path)
             .find(|path| path.rsplit('/').next() == Some(&self.name.unit));
         let Some(path) = found else {
             let object = format!("`{}`: its process isn't there", self.name.unit);
@@ -230,7 +232,7 @@ impl Scope {
         };
         let path = match &self.subgroup {
             Some(subgroup) => format!("{path}/{subgroup}"),
-            None => path.to_owned(),
+            None => path,
         };
         Ok(hierarchies.directories(&path))
     }

@@ -152,6 +152,11 @@ pub(super) fn join_container(
         object.clone(),
     );
     builder.push(Step::AttachCgroups, ErrorCode::Cgroup, "attach to cgroup of", object.clone());
+    if joined.way_in.is_some() {
+        // As long as it is the caller's: systemd moves nothing of anybody else's for a user.
+        let operation = "wait for systemd to attach to";
+        builder.push(Step::AwaitScope, ErrorCode::Cgroup, operation, object.clone());
+    }
     affinity_step(builder, affinity.last, "final");
     // From inside, a process that isn't there yet can't be moved in, `nsdelegate` of cgroups(7).
     if let Some(namespace) = &joined.cgroup_namespace {

@@ -91,7 +91,8 @@ impl Supervisor {
         let progress = Progress { step: counter };
         let joined = launch.request.runtime.join.clone();
         let cgroup = joined.as_ref().map_or(&launch.cgroup, |joined| &joined.cgroup);
-        let into = cgroup.as_ref().and_then(Cgroup::v2_dir_fd);
+        let asks = joined.as_ref().is_some_and(|joined| joined.way_in.is_some());
+        let into = cgroup.as_ref().and_then(Cgroup::v2_dir_fd).filter(|_| !asks);
         let (plan, prepared) = (&launch.plan, &launch.prepared);
         let ends = report::Ends { own: theirs.as_fd(), parents: ours.as_raw_fd() };
         launch.phase = Phase::SettingUp;
@@ -122,6 +123,11 @@ impl Supervisor {
         let pid = child.pid;
         if let Some(scope) = launch.request.runtime.scope.clone() {
             self.start_scope(launch, scope, pid)?;
+            say(launch, report::SCOPED)?;
+        }
+        let joined = launch.request.runtime.join.as_ref();
+        if let Some(way_in) = joined.and_then(|joined| joined.way_in.as_ref()) {
+            way_in.take(pid)?;
             say(launch, report::SCOPED)?;
         }
         let Some(child) = &launch.child else { return Ok(()) };
