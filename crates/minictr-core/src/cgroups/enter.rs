@@ -61,7 +61,10 @@ impl Cgroup {
                 return Err(wrong("it leads out of the container's cgroup"));
             }
             let chosen: Vec<usize> = match names {
-                None => (0..self.members.len()).collect(),
+                None => {
+                    let limits = |at: &usize| !self.members[*at].controllers.is_empty();
+                    (0..self.members.len()).filter(limits).collect()
+                }
                 Some(names) => names
                     .split(',')
                     .map(|name| {

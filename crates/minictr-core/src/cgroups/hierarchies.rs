@@ -267,10 +267,9 @@ impl Hierarchies {
         for (hierarchy, offers) in self.offering() {
             let below: Vec<(&str, &str)> =
                 paths.iter().filter_map(|path| hierarchy.split(path)).collect();
+            // systemd's own hierarchy, `name=systemd`, is among those of its units: whoever joins one
+            // belongs there too, as systemd ends what it finds there.
             let Some((_, name)) = below.first() else { continue };
-            if offers.is_empty() {
-                continue;
-            }
             let parents = below.iter().map(|(parent, _)| (*parent).to_owned()).collect();
             // An engine's parent may be in some hierarchies only: where it was made with a limit.
             let place = Place::of(hierarchy, offers.to_vec(), parents, name, true);
