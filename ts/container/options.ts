@@ -261,7 +261,10 @@ export interface ContainerOptions {
   umask?: number;
   /** -1000 (never killed for memory) to 1000 (first). */
   oomScoreAdj?: number;
-  /** Further lines of /etc/hosts: addresses by name. */
+  /**
+   * Further lines of the container's /etc/hosts: addresses by name. The rootfs keeps its own file.
+   * Source: hosts(5).
+   */
   addHosts?: Readonly<Record<string, string>>;
   /**
    * Cgroup that the container's is made in, from the root of the hierarchy or, relative, from this

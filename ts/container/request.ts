@@ -53,6 +53,7 @@ export interface LaunchRequest {
   hostRoot: HostRoot | undefined;
   layerBytes: number | undefined;
   mountPoints: 'private';
+  hosts: Array<[name: string, address: string]> | undefined;
   seccomp: 'default' | 'nesting' | 'spec';
   init: boolean | undefined;
   cgroup: { parent?: string; accountIo?: boolean; defaultPids: number };
@@ -119,6 +120,7 @@ export function launchRequest(options: ContainerOptions, program: Program): Laun
     hostRoot: hostRoot(options),
     layerBytes: options.layerSize === undefined ? undefined : layerBytes(options),
     mountPoints: 'private',
+    hosts: options.addHosts === undefined ? undefined : Object.entries(options.addHosts),
     seccomp: filter(options),
     init: options.init,
     cgroup: cgroup(options),

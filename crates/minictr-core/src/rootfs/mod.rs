@@ -6,6 +6,7 @@ pub(crate) mod attributes;
 pub mod copy_up;
 pub mod deploy;
 pub mod host;
+pub mod lines;
 pub mod masks;
 pub mod mount_table;
 pub mod mounts;

@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::fchdir;
 
 use super::attributes::{self, Change};
+use super::lines::Lines;
 use super::options::MountOptions;
 use super::paths;
 use crate::sys::files;
@@ -118,6 +119,8 @@ pub enum MountAction {
         /// Of the filesystem itself, with its own options, unless a bind mount is meant.
         filesystem: Option<(MsFlags, CString)>,
     },
+    /// A copy of the file that is there, with further lines.
+    Lines(Lines),
     /// The cgroup hierarchies, each as the host combines its controllers.
     Cgroups {
         /// Mounted hierarchies; a single one with an empty name is cgroup v2 itself.
@@ -326,6 +329,7 @@ pub fn make(
             attributes::set(target.as_fd(), AT_RECURSIVE, recursive_attr)?;
             attributes::set(target.as_fd(), 0, attr)?;
         }
+        MountAction::Lines(lines) => lines.cover(root, &plan.destination, plan.create)?,
         MountAction::New { fs_type, source, flags, data, attr, after, copy_up, label } => {
             let made = dev.filter(|_| !plan.kernel_files && !copy_up);
             let made = made.map(|dev| make_in_dev(dev, plan)).transpose();

@@ -49,6 +49,8 @@ pub struct MountPoint {
 pub enum PointKind {
     /// A directory.
     Directory,
+    /// A file.
+    File,
     /// As this path of the host's.
     LikePath(CString),
     /// As the mount with this index in the spawner's list.
@@ -160,6 +162,7 @@ fn private_mount_points(
         }
         let directory = match &point.kind {
             PointKind::Directory => true,
+            PointKind::File => false,
             // A source that can't be opened is the mount's failure, which names it.
             PointKind::LikePath(path) => match paths::open_path(path, libc::O_PATH) {
                 Ok(source) => is_directory(source.as_fd())?,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use nix::sys::stat::{SFlag, makedev};
@@ -12,6 +13,7 @@ use super::labels::mount_option;
 use super::plan::{Object, Shift, Source, Step};
 use super::request::{IdMappingSource, MountPoints};
 use crate::error::{Error, ErrorCode, Result};
+use crate::rootfs::lines::Lines;
 use crate::rootfs::masks::DevicePlan;
 use crate::rootfs::mounts::{BindSource, MountAction, MountPlan};
 use crate::rootfs::options::MountOptions;
@@ -27,6 +29,9 @@ pub(crate) const DEFAULT_DEVICES: &[(&str, u64, u64)] = &[
     ("urandom", 1, 9),
     ("tty", 5, 0),
 ];
+
+/// Addresses by name, `hosts(5)`.
+const HOSTS: &str = "/etc/hosts";
 
 /// Where the kernel's own files belong.
 const KERNEL_FILES: [&str; 2] = ["/proc", "/sys"];
@@ -110,7 +115,26 @@ pub(super) fn compile_mounts(
         };
         steps.push((Step::Mount(plan), object));
     }
+    if !builder.request.hosts.is_empty() {
+        let plan = MountPlan {
+            own_dev: false,
+            kernel_files: false,
+            create: creates_mount_point(builder, &spec.mounts, HOSTS),
+            destination: c_string(HOSTS, "mount destination")?,
+            action: MountAction::Lines(host_lines(&builder.request.hosts)),
+        };
+        steps.push((Step::Mount(plan), Object::OfStep));
+    }
     Ok(steps)
+}
+
+fn host_lines(hosts: &[(String, IpAddr)]) -> Lines {
+    let further: String =
+        hosts.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect();
+    Lines {
+        further: further.into_bytes(),
+        otherwise: b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_vec(),
+    }
 }
 
 /// Whether a missing mount point may be made where it belongs: in the rootfs where the caller says
@@ -133,6 +157,9 @@ fn creates_mount_point(builder: &Builder<'_>, earlier: &[Mount], destination: &s
 pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<MountPoint>> {
     let mut points = Vec::new();
     let mut sources = 1;
+    let within = |destination: &str, mounts: &[Mount]| {
+        mounts.iter().any(|earlier| is_below(destination, &normal(&earlier.destination)))
+    };
     for (index, mount) in spec.mounts.iter().enumerate() {
         let destination = normal(&mount.destination);
         let bind = is_bind(mount);
@@ -140,9 +167,7 @@ pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<Mou
         if bind && builder.parent_opens() {
             sources += 1;
         }
-        let in_rootfs = !spec.mounts[..index]
-            .iter()
-            .any(|earlier| is_below(&destination, &normal(&earlier.destination)));
+        let in_rootfs = !within(&destination, &spec.mounts[..index]);
         let remounts = mount.options.iter().any(|option| option == "remount");
         if !in_rootfs || remounts || destination == "/" {
             continue;
@@ -153,6 +178,10 @@ pub(super) fn mount_points(builder: &Builder<'_>, spec: &Spec) -> Result<Vec<Mou
             _ => PointKind::Directory,
         };
         points.push(MountPoint { path: c_string(&*destination, "mount destination")?, kind });
+    }
+    if !builder.request.hosts.is_empty() && !within(HOSTS, &spec.mounts) {
+        let path = c_string(HOSTS, "mount destination")?;
+        points.push(MountPoint { path, kind: PointKind::File });
     }
     Ok(points)
 }

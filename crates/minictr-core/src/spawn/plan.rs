@@ -114,6 +114,7 @@ impl Step {
                     MountAction::Cgroups { .. } => "cgroup".into(),
                     MountAction::Bind { .. } => "bind".into(),
                     MountAction::Remount { .. } => "remount".into(),
+                    MountAction::Lines(_) => "further lines".into(),
                 };
                 format!("{kind} on `{}`", plan.destination.to_string_lossy())
             }

@@ -1,5 +1,7 @@
 //! What a caller asks for: a spec and the few launch options that the spec has no field for.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::runtime::RuntimeOptions;
@@ -42,6 +44,10 @@ pub struct LaunchRequest {
     /// Where mount points that the rootfs lacks are made.
     #[serde(default)]
     pub mount_points: MountPoints,
+    /// Further lines of the container's `/etc/hosts`, names with their addresses, `hosts(5)`. The file
+    /// is covered by one that has them too; the rootfs keeps its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<(String, IpAddr)>,
     /// Which system call filter.
     #[serde(default)]
     pub seccomp: SeccompSource,

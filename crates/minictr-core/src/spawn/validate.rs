@@ -46,6 +46,11 @@ pub(super) fn request(request: &LaunchRequest, descriptors: usize) -> Result<()>
         self::hooks(hooks, request.runtime.hooks.is_some())?;
     }
     spec(&request.spec)?;
+    let unusable =
+        |name: &str| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '#');
+    if let Some((name, _)) = request.hosts.iter().find(|(name, _)| unusable(name)) {
+        return Err(Error::invalid("use", format!("host name `{}`", name.escape_debug())));
+    }
     let rdt = request.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     if rdt.is_some() && request.runtime.resctrl.is_empty() {
         return Err(refuse("linux.intelRdt"));

@@ -37,6 +37,21 @@ pub fn read_whole(file: impl AsFd) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
+/// Writes everything.
+///
+/// # Errors
+/// Those of `write(2)`.
+pub fn write_whole(file: impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(&file, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// The text of a file of the kernel's, such as those of `/proc`.
 ///
 /// # Errors
