@@ -95,16 +95,21 @@ impl Waiting {
         let mut said = Vec::new();
         let mut buffer = [0u8; 4096];
         loop {
-            let mut wait = [PollFd::new(self.report.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut wait, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context(ErrorCode::Internal, "wait for", what),
-            }
             match read(&self.report, &mut buffer) {
                 // The last writer was the child: it has executed its program, or ended.
                 Ok(0) => break,
                 Ok(count) if said.len() < MAX_REPORT => said.extend_from_slice(&buffer[..count]),
-                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Ok(_) | Err(Errno::EINTR) => {}
+                // Only then: `poll(2)` never tells of a writer that had gone before this end was opened.
+                Err(Errno::EAGAIN) => {
+                    let mut wait = [PollFd::new(self.report.as_fd(), PollFlags::POLLIN)];
+                    match poll(&mut wait, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(errno) => {
+                            return Err(errno).context(ErrorCode::Internal, "wait for", what);
+                        }
+                    }
+                }
                 Err(errno) => return Err(errno).context(ErrorCode::Internal, "hear from", what),
             }
         }
@@ -138,5 +143,30 @@ pub(super) fn report(gate: &Gate, error: &Error) {
         line.push(b'\n');
         // Nobody is left to be told where this fails.
         let _ = write(gate.report.as_fd(), &line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_ends_while_its_start_begins_keeps_nobody_waiting() {
+        let path = std::env::temp_dir().join(format!("minictr-test-gate-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let directory = std::fs::File::open(&path).unwrap();
+        let Gate { start, report } = Gate::make(directory.as_fd()).unwrap();
+        // What the kernel closes first of a process that is killed.
+        drop(report);
+        let waiting = waiting(directory.as_fd()).unwrap().expect("somebody reads the start");
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || done.send(waiting.release().is_ok()));
+        let released = is_done.recv_timeout(Duration::from_secs(10));
+        std::fs::remove_dir_all(&path).unwrap();
+        drop(start);
+        assert_eq!(released, Ok(true));
     }
 }
