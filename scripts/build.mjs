@@ -25,7 +25,7 @@ import {
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-import { main, output, progress, root, run } from './support/command.mjs';
+import { main, output, progress, root, run, runBeside } from './support/command.mjs';
 import { needCompiler, needNodeModules, needRust } from './support/prerequisites.mjs';
 
 const RUST_INPUTS = ['crates', 'Cargo.toml', 'Cargo.lock'];
@@ -115,53 +115,37 @@ export async function buildRust({ debug = false } = {}) {
     'native/.stamp',
     ['native/minictr-oci', 'native/minictr.node', 'index.d.ts'],
     hash,
-    () => {
+    async () => {
       const env = { ...process.env, ...(commit && { MINICTR_COMMIT: commit }) };
       const platform = platformOf(host);
 
-      progress(`building the helper minictr-oci (cargo, ${profile}, static)`);
+      progress(`building the helper minictr-oci and the addon minictr.node (cargo, ${profile})`);
       const helper = join(root, 'target/static');
-      run(
-        'cargo',
-        [
-          'build',
-          '--quiet',
-          '--locked',
-          '-p',
-          'minictr-oci',
-          '--target',
-          host,
-          '--target-dir',
-          helper,
-          ...(debug ? [] : ['--release']),
-        ],
-        // With --target the flag reaches only what ships, not proc macros, which can't be static.
-        { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
-      );
-      install(join(helper, host, profile, 'minictr-oci'), 'minictr-oci', platform);
-
-      progress(`building the addon minictr.node (cargo, ${profile})`);
       const addon = join(root, 'target/addon');
-      run(
-        join(root, 'node_modules/.bin/napi'),
-        [
-          'build',
-          '--manifest-path',
-          'crates/minictr-napi/Cargo.toml',
-          '--target-dir',
-          addon,
-          '--output-dir',
-          join(addon, 'out'),
-          '--no-js',
-          '--dts',
-          '../../../index.d.ts',
-          ...(debug ? [] : ['--release']),
-          '--',
-          '--quiet',
-          '--locked',
-        ],
-        { env, stdio: ['ignore', 'ignore', 'inherit'] },
-      );
+      const release = debug ? [] : ['--release'];
+      // Side by side: what ships is optimized as a whole, by one thread each.
+      await Promise.all([
+        runBeside(
+          'cargo',
+          [
+            ...['build', '--quiet', '--locked', '-p', 'minictr-oci'],
+            ...['--target', host, '--target-dir', helper, ...release],
+          ],
+          // With --target the flag reaches only what ships, not proc macros, which can't be static.
+          { env: { ...env, RUSTFLAGS: '-C target-feature=+crt-static' } },
+        ),
+        runBeside(
+          join(root, 'node_modules/.bin/napi'),
+          [
+            ...['build', '--manifest-path', 'crates/minictr-napi/Cargo.toml'],
+            ...['--target-dir', addon, '--output-dir', join(addon, 'out')],
+            ...['--no-js', '--dts', '../../../index.d.ts', ...release],
+            ...['--', '--quiet', '--locked'],
+          ],
+          { env, stdio: ['ignore', 'ignore', 'inherit'] },
+        ),
+      ]);
+      install(join(helper, host, profile, 'minictr-oci'), 'minictr-oci', platform);
       install(join(addon, 'out/minictr.node'), 'minictr.node', platform);
     },
   );

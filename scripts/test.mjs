@@ -81,6 +81,7 @@ const GUEST = {
   asRoot: [
     'denial/command-line',
     'denial/files',
+    'denial/host-root',
     'denial/paths',
     'denial/terminal',
     'oci/engines/podman-checkpoint',

@@ -4,7 +4,7 @@
  * namespaces of their own, so that they lie where real ones do.
  */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -191,18 +191,23 @@ async function serving(socket: string, body: () => Promise<void>): Promise<void>
 
 describe('services and processes of the machine', container, () => {
   test('a socket is not there, unless its directory is given', async () => {
-    const folder = newFolder('service');
-    await serving(join(folder, 'socket'), async () => {
-      for (const path of [
-        join(folder, 'socket'),
-        '/run/docker.sock',
-        '/var/run/docker.sock',
-        '/run/dbus/system_bus_socket',
-      ]) {
-        assert.equal(await ask(path), 'ENOENT', path);
-      }
-      assert.equal(await ask('/given/socket', { '/given': folder }), 'served');
-    });
+    // Wherever other temporary files are: /tmp is hidden.
+    const folder = mkdtempSync('/tmp/minictr-test-service-');
+    try {
+      await serving(join(folder, 'socket'), async () => {
+        for (const path of [
+          join(folder, 'socket'),
+          '/run/docker.sock',
+          '/var/run/docker.sock',
+          '/run/dbus/system_bus_socket',
+        ]) {
+          assert.equal(await ask(path), 'ENOENT', path);
+        }
+        assert.equal(await ask('/given/socket', { '/given': folder }), 'served');
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('a socket that is not hidden refuses', { skip: lacks('root') }, async () => {
@@ -210,7 +215,8 @@ describe('services and processes of the machine', container, () => {
     mkdirSync(folder);
     try {
       await serving(join(folder, 'socket'), async () => {
-        assert.equal(await ask(join(folder, 'socket')), 'ECONNREFUSED');
+        // Where owners can't be shifted, the container's root isn't the socket's owner.
+        assert.match(await ask(join(folder, 'socket')), /^(ECONNREFUSED|EACCES)$/);
       });
     } finally {
       rmSync(folder, { recursive: true });

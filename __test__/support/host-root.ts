@@ -4,8 +4,11 @@ import { join } from 'node:path';
 
 import { run } from '../../ts/index.js';
 import { type Changes, changed } from './contain.js';
-import { isRoot } from './host.js';
+import { isRoot, patience } from './host.js';
 import { type RunOutcome, runAllAsProgram } from './runner.js';
+
+/** Longest time of a script. */
+const TIMEOUT_MS = 60_000 * patience;
 
 /** How a shell script ends in a container of this machine's files. */
 export interface Ended {
@@ -19,7 +22,7 @@ export async function onHost(script: string, options: Changes = {}): Promise<End
   const { exitCode, stdout, stderr } = await run(
     'sh',
     ['-c', script],
-    changed({ rootfs: 'host', reject: false, timeoutMs: 60_000, ...options }),
+    changed({ rootfs: 'host', reject: false, timeoutMs: TIMEOUT_MS, ...options }),
   );
   return { exitCode, stdout: String(stdout), stderr: String(stderr) };
 }
@@ -46,7 +49,7 @@ export function onMachine(
     scripts.map((script) => ({
       file: 'sh',
       args: ['-c', script],
-      options: { rootfs: 'host', reject: false, timeoutMs: 60_000, ...options },
+      options: { rootfs: 'host', reject: false, timeoutMs: TIMEOUT_MS, ...options },
     })),
     {
       prefix: [

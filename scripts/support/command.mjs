@@ -76,6 +76,13 @@ export function lines(file, args, onLine, { timeoutMs, ...options } = {}) {
   });
 }
 
+/** As `run`, for programs that run beside others: resolves when it has ended well. */
+export async function runBeside(file, args, options = {}) {
+  const stdio = ['ignore', 'inherit', 'inherit'];
+  const { code, signal } = await lines(file, args, () => {}, { stdio, ...options });
+  if (code !== 0) throw new Failure(`${[file, ...args].join(' ')} ended with ${signal ?? code}`);
+}
+
 /** Runs a script's main function; a Failure ends it with one line and exit code 1. */
 export async function main(body) {
   try {
