@@ -19,7 +19,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-import { Failure, main, progress, root, run } from './support/command.mjs';
+import { Failure, main, progress, root, runBeside } from './support/command.mjs';
 import { needRust, wantPackages } from './support/prerequisites.mjs';
 
 const SEEDS = join(root, 'fuzz/seeds');
@@ -38,8 +38,8 @@ export function lacking() {
   return missing.includes('g++') ? 'g++' : undefined;
 }
 
-/** Builds them; returns the folder of the executables. */
-export function buildTargets() {
+/** Builds them, on processors that nothing else wants; resolves to the folder of the executables. */
+export async function buildTargets() {
   const host = needRust();
   progress('building the fuzz targets (cargo)');
   const flags = [
@@ -50,7 +50,8 @@ export function buildTargets() {
     '-Cllvm-args=-sanitizer-coverage-trace-compares',
   ];
   // With a target named, build scripts and macros are compiled without the counters.
-  run('cargo', ['build', '--quiet', '--release', '--locked', '--target', host], {
+  const build = ['build', '--quiet', '--release', '--locked', '--target', host];
+  await runBeside('nice', ['-n', '19', 'cargo', ...build], {
     cwd: join(root, 'fuzz'),
     env: {
       ...process.env,
@@ -170,7 +171,7 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
     if (target !== undefined && existsSync(what)) {
       const scratch = mkdtempSync(join(tmpdir(), 'minictr-test-fuzz-'));
       try {
-        const { code, output } = await runTarget(join(buildTargets(), target), scratch, [
+        const { code, output } = await runTarget(join(await buildTargets(), target), scratch, [
           join(process.cwd(), what),
         ]);
         process.stdout.write(output);
@@ -186,7 +187,8 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
         cause: `the targets are ${TARGETS.join(' and ')}`,
       });
     }
-    const found = await fuzzAll(buildTargets(), target === undefined ? TARGETS : [target], seconds);
+    const targets = target === undefined ? TARGETS : [target];
+    const found = await fuzzAll(await buildTargets(), targets, seconds);
     if (found.length > 0) {
       process.stdout.write(`${found.join('\n')}\n`);
       process.exitCode = 1;

@@ -156,14 +156,25 @@ async function runDocTests(results) {
   if (code !== 0 && !seen) results.fail(suite);
 }
 
-/** Runs the fuzz targets, each for a minute: long enough to meet again what was met before. */
-async function runFuzzTargets(targets, results) {
+/** Begins to build the fuzz targets; resolves, whatever comes of it, to what that is. */
+async function fuzzTargets() {
   const why = lacking();
+  if (why !== undefined) return { why };
+  return buildTargets().then(
+    (folder) => ({ folder }),
+    (error) => ({ error }),
+  );
+}
+
+/** Runs the fuzz targets, each for a minute: long enough to meet again what was met before. */
+async function runFuzzTargets(targets, built, results) {
+  const { folder, why, error } = await built;
+  if (error !== undefined) throw error;
   if (why !== undefined) {
     for (const target of targets) results.skip(`fuzz ${target}`, why);
     return;
   }
-  const found = await fuzzAll(buildTargets(), targets, 60);
+  const found = await fuzzAll(folder, targets, 60);
   process.stdout.write(found.map((failure) => `${failure}\n`).join(''));
   for (const failure of found) results.fail(failure.split('\n', 1)[0]);
   results.add({ passed: targets.length - found.length, failed: 0, skipped: 0 });
@@ -276,13 +287,14 @@ await main(async (args) => {
   const debian = only === 'guest' ? undefined : provideDebianRoot(node);
   provideRuntimeTools(node);
   try {
-    if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
     const fuzzed = TARGETS.filter(
       (target) => filters.length === 0 || filters.some((part) => `fuzz ${target}`.includes(part)),
     );
-    if (only !== 'node' && only !== 'guest' && fuzzed.length > 0) {
-      await runFuzzTargets(fuzzed, results);
-    }
+    const fuzzes = only !== 'node' && only !== 'guest' && fuzzed.length > 0;
+    // Beside the tests, which mostly wait.
+    const built = fuzzes ? fuzzTargets() : undefined;
+    if (only !== 'guest') await runHere(rust, node, filters, scratch, results);
+    if (built !== undefined) await runFuzzTargets(fuzzed, built, results);
     if (only === 'guest' || (only === undefined && filters.length === 0)) {
       const suites = {
         rust: chosenParts(rust, GUEST.rust, filters),

@@ -192,22 +192,25 @@ async function serving(socket: string, body: () => Promise<void>): Promise<void>
 describe('services and processes of the machine', container, () => {
   test('a socket is not there, unless its directory is given', async () => {
     // Wherever other temporary files are: /tmp is hidden.
-    const folder = mkdtempSync('/tmp/minictr-test-service-');
+    const hidden = mkdtempSync('/tmp/minictr-test-service-');
     try {
-      await serving(join(folder, 'socket'), async () => {
+      await serving(join(hidden, 'socket'), async () => {
         for (const path of [
-          join(folder, 'socket'),
+          join(hidden, 'socket'),
           '/run/docker.sock',
           '/var/run/docker.sock',
           '/run/dbus/system_bus_socket',
         ]) {
           assert.equal(await ask(path), 'ENOENT', path);
         }
-        assert.equal(await ask('/given/socket', { '/given': folder }), 'served');
       });
     } finally {
-      rmSync(folder, { recursive: true });
+      rmSync(hidden, { recursive: true });
     }
+    const given = newFolder('service');
+    await serving(join(given, 'socket'), async () => {
+      assert.equal(await ask('/given/socket', { '/given': given }), 'served');
+    });
   });
 
   test('a socket that is not hidden refuses', { skip: lacks('root') }, async () => {
