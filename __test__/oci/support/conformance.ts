@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { patience } from '../../support/host.js';
@@ -15,6 +15,31 @@ const READ = new Set(['rootfs-amd64.tar.gz', 'runtimetest']);
 /** The names of the programs in a folder. */
 export function programNames(folder: string): string[] {
   return readdirSync(folder).filter((name) => !READ.has(name));
+}
+
+/** Cgroups that the programs make, which some leave behind, and others then take for a failure. */
+const CGROUPS = ['cgrouptest', 'testdir'];
+
+/** Removes what earlier programs left in the cgroup hierarchies, as far as nothing is in it. */
+export function removeLeftCgroups(): void {
+  const hierarchies = readdirSync('/sys/fs/cgroup', { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => join('/sys/fs/cgroup', name));
+  for (const hierarchy of ['/sys/fs/cgroup', ...hierarchies]) {
+    for (const name of CGROUPS) removeCgroup(join(hierarchy, name));
+  }
+}
+
+function removeCgroup(path: string): void {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeCgroup(join(path, entry.name));
+  }
+  try {
+    rmdirSync(path);
+  } catch {
+    // something still runs in it
+  }
 }
 
 /** What a program found about a runtime. */
