@@ -2,8 +2,8 @@
 //!
 //! Each process that owns containers has one file, named after its pid and start time, to which it
 //! appends a line before a cgroup is made, once a child exists (which waits for that line), before a
-//! running container gets further cgroups, and after all of it is gone. If the process and its caller are killed at once, the next one of the
-//! same user reads the file, ends what is left and removes it.
+//! running container gets further cgroups, and after all of it is gone. If the process and its caller
+//! are killed at once, the next one of the same user reads the file, ends what is left and removes it.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
