@@ -113,6 +113,7 @@ impl Waiting {
                 Err(errno) => return Err(errno).context(ErrorCode::Internal, "hear from", what),
             }
         }
+        self.until_nobody_waits();
         // The last word describes the failure best.
         match said.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()) {
             None => Ok(()),
@@ -120,6 +121,14 @@ impl Waiting {
                 Error::new(ErrorCode::Internal, "understand", "what the container reports")
             })),
         }
+    }
+
+    /// Waits until the child's end of the first FIFO is closed too. The kernel closes one after the
+    /// other, and whoever asks between them would hear that the container still waits.
+    fn until_nobody_waits(&self) {
+        // POLLERR, which needs not be asked for: the FIFO has no reader, `poll(2)`.
+        let mut wait = [PollFd::new(self.start.as_fd(), PollFlags::empty())];
+        while poll(&mut wait, PollTimeout::NONE) == Err(Errno::EINTR) {}
     }
 }
 
@@ -154,19 +163,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_ends_while_its_start_begins_keeps_nobody_waiting() {
+    fn a_start_lasts_until_the_child_has_closed_both_ends() {
         let path = std::env::temp_dir().join(format!("minictr-test-gate-{}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         let directory = std::fs::File::open(&path).unwrap();
         let Gate { start, report } = Gate::make(directory.as_fd()).unwrap();
-        // What the kernel closes first of a process that is killed.
+        // What the kernel closes first, of a process that is killed or executes its program.
         drop(report);
-        let waiting = waiting(directory.as_fd()).unwrap().expect("somebody reads the start");
+        let begun = waiting(directory.as_fd()).unwrap().expect("somebody reads the start");
         let (done, is_done) = mpsc::channel();
-        std::thread::spawn(move || done.send(waiting.release().is_ok()));
-        let released = is_done.recv_timeout(Duration::from_secs(10));
-        std::fs::remove_dir_all(&path).unwrap();
+        std::thread::spawn(move || done.send(begun.release().is_ok()));
+        assert!(is_done.recv_timeout(Duration::from_millis(100)).is_err());
         drop(start);
-        assert_eq!(released, Ok(true));
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(10)), Ok(true));
+        assert!(waiting(directory.as_fd()).unwrap().is_none());
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }
