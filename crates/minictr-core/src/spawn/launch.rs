@@ -309,7 +309,7 @@ impl Launch {
                 format!("{object}: container init was OOM-killed (memory limit too low?)"),
             );
         }
-        let how = match (result.signal, result.code) {
+        let how = match (killed_by(result, self.request.init), result.code) {
             (Some(libc::SIGKILL), _) => {
                 return Error::new(
                     ErrorCode::Aborted,
@@ -383,4 +383,25 @@ fn has_default_disposition(pid: i32, signal: i32) -> bool {
             .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
             .is_some_and(|mask| mask & bit == 0)
     })
+}
+
+/// The signal that ended a start. An init tells of its program's, which has a process of its own before
+/// it is executed, by its status alone.
+fn killed_by(result: WaitResult, init: bool) -> Option<i32> {
+    let told = || result.code.filter(|_| init).and_then(|code| (code > 128).then_some(code - 128));
+    result.signal.or_else(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_killed_before_its_execution_is_told_by_its_init() {
+        let ended = |signal, code| WaitResult { signal, code, ..WaitResult::default() };
+        assert_eq!(killed_by(ended(None, Some(137)), true), Some(libc::SIGKILL));
+        assert_eq!(killed_by(ended(None, Some(1)), true), None);
+        assert_eq!(killed_by(ended(None, Some(137)), false), None);
+        assert_eq!(killed_by(ended(Some(libc::SIGTERM), None), true), Some(libc::SIGTERM));
+    }
 }
