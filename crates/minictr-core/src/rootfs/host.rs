@@ -196,16 +196,28 @@ fn over(
     hidden: &mut [Resolved],
     own: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<OwnedFd>, Errno> {
+    let inside = |hidden: &Resolved| {
+        let inside = below(&hidden.path, layer.path.to_bytes());
+        inside.filter(|_| !hidden.done && own(&hidden.path)).map(<[u8]>::to_vec)
+    };
+    let wanted: Vec<_> = hidden
+        .iter()
+        .enumerate()
+        .filter_map(|(index, hidden)| Some((index, inside(hidden)?, hidden.empty)))
+        .collect();
     let mut done = Vec::new();
-    let merged = layers.over(tree, |halves| {
-        for (index, hidden) in hidden.iter().enumerate() {
-            let Some(inside) = below(&hidden.path, layer.path.to_bytes()) else { continue };
-            if !hidden.done && own(&hidden.path) && hide(tree, halves, inside, hidden.empty)? {
-                done.push(index);
+    let merged = if wanted.is_empty() {
+        layers.over(tree)
+    } else {
+        layers.over_filled(tree, |halves| {
+            for (index, inside, empty) in &wanted {
+                if hide(tree, halves, inside, *empty)? {
+                    done.push(*index);
+                }
             }
-        }
-        Ok(!done.is_empty())
-    });
+            Ok(!done.is_empty())
+        })
+    };
     match merged {
         Ok(merged) => {
             mount::mount_setattr(

@@ -80,44 +80,58 @@ impl PrivateLayers {
     }
 
     /// A detached overlay over `lower`, a mount without any below it, which is moved here for it.
-    /// `fill` may put things into the upper half first, and into one between the two, and says whether
-    /// there is to be that one.
-    pub(super) fn over(
+    pub(super) fn over(&mut self, lower: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        let names = self.make_halves(lower)?;
+        self.merge(lower, &names, &names.under)
+    }
+
+    /// The same, where `fill` may first put things into the upper half, and into one between the two;
+    /// it says whether there is to be that one.
+    pub(super) fn over_filled(
         &mut self,
         lower: BorrowedFd<'_>,
         fill: impl FnOnce(&Halves) -> Result<bool, Errno>,
     ) -> Result<OwnedFd, Errno> {
-        let number = self.made;
+        let names = self.make_halves(lower)?;
+        let between = numbered("between", self.made)?;
+        mkdirat(&self.tmpfs, between.as_c_str(), HALF_MODE)?;
+        let directory = libc::O_PATH | libc::O_DIRECTORY;
+        let between_used = fill(&Halves {
+            upper: paths::open_entry(self.top(), &names.upper, directory)?,
+            between: paths::open_entry(self.top(), &between, directory)?,
+        })?;
+        if !between_used {
+            return self.merge(lower, &names, &names.under);
+        }
+        let lowers = [between.to_bytes(), names.under.to_bytes()].join(&b':');
+        self.merge(lower, &names, &CString::new(lowers).map_err(|_| Errno::EINVAL)?)
+    }
+
+    fn make_halves(&mut self, lower: BorrowedFd<'_>) -> Result<Names, Errno> {
         self.made += 1;
-        let name = |half: &str| CString::new(format!("{half}{number}")).map_err(|_| Errno::EINVAL);
-        let (upper, work, under) = (name("upper")?, name("work")?, name("lower")?);
-        let between = name("between")?;
-        for half in [&upper, &work, &under, &between] {
-            mkdirat(&self.tmpfs, half.as_c_str(), Mode::from_bits_truncate(0o755))?;
+        let name = |half: &str| numbered(half, self.made);
+        let names = Names { upper: name("upper")?, work: name("work")?, under: name("lower")? };
+        for half in [&names.upper, &names.work, &names.under] {
+            mkdirat(&self.tmpfs, half.as_c_str(), HALF_MODE)?;
         }
         // Mode and owner of a merged directory are the upper half's.
         let mode = Mode::from_bits_truncate(fstat(lower)?.st_mode & 0o7777);
-        fchmodat(&self.tmpfs, upper.as_c_str(), mode, FchmodatFlags::FollowSymlink)?;
+        fchmodat(&self.tmpfs, names.upper.as_c_str(), mode, FchmodatFlags::FollowSymlink)?;
+        Ok(names)
+    }
+
+    /// `lowers` are the names of what lies under the upper half, the uppermost first.
+    fn merge(&self, lower: BorrowedFd<'_>, names: &Names, lowers: &CStr) -> Result<OwnedFd, Errno> {
         let directory = libc::O_PATH | libc::O_DIRECTORY;
-        let between_used = fill(&Halves {
-            upper: paths::open_entry(self.top(), &upper, directory)?,
-            between: paths::open_entry(self.top(), &between, directory)?,
-        })?;
-        let target = paths::open_entry(self.top(), &under, directory)?;
+        let target = paths::open_entry(self.top(), &names.under, directory)?;
         mount::move_mount(lower, target.as_fd())?;
         // Relative names from the layer's root: overlay(5) options are paths, and these need no
         // look-up through anything that a rootfs could hold.
         fchdir(&self.tmpfs)?;
         let context = mount::fsopen(c"overlay")?;
-        let lowers = if between_used {
-            CString::new([between.to_bytes(), under.to_bytes()].join(&b':'))
-                .map_err(|_| Errno::EINVAL)?
-        } else {
-            under
-        };
-        mount::fsconfig_string(context.as_fd(), c"lowerdir", &lowers)?;
-        mount::fsconfig_string(context.as_fd(), c"upperdir", &upper)?;
-        mount::fsconfig_string(context.as_fd(), c"workdir", &work)?;
+        mount::fsconfig_string(context.as_fd(), c"lowerdir", lowers)?;
+        mount::fsconfig_string(context.as_fd(), c"upperdir", &names.upper)?;
+        mount::fsconfig_string(context.as_fd(), c"workdir", &names.work)?;
         match mount::fsconfig_flag(context.as_fd(), c"userxattr") {
             Ok(()) | Err(Errno::EINVAL) => {}
             Err(errno) => return Err(errno),
@@ -125,4 +139,17 @@ impl PrivateLayers {
         mount::fsconfig_create(context.as_fd())?;
         mount::fsmount(context.as_fd(), 0)
     }
+}
+
+/// Directories of one overlay, by their names on the tmpfs.
+struct Names {
+    upper: CString,
+    work: CString,
+    under: CString,
+}
+
+const HALF_MODE: Mode = Mode::from_bits_truncate(0o755);
+
+fn numbered(name: &str, number: usize) -> Result<CString, Errno> {
+    CString::new(format!("{name}{number}")).map_err(|_| Errno::EINVAL)
 }

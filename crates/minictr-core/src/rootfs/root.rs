@@ -120,7 +120,7 @@ fn overlay(
 ) -> Result<OwnedFd, Errno> {
     let lower = mount::open_tree_at(rootfs, OPEN_TREE_CLONE)?;
     let mut layers = PrivateLayers::attach(below, limits)?;
-    let merged = layers.over(lower.as_fd(), |_| Ok(false))?;
+    let merged = layers.over(lower.as_fd())?;
     mount::move_mount(merged.as_fd(), below)?;
     Ok(merged)
 }
