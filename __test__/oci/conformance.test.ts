@@ -38,7 +38,7 @@ const ONLY_V1 = /^linux_cgroups_/;
 const onV2 = has('cgroup-v2');
 
 /** Programs that name their cgroups alike, and so run one after the other. */
-const SHARES_CGROUPS = /^(linux_cgroups_|delete_resources$)/;
+const SHARES_CGROUPS = /^(linux_cgroups_|delete_resources$|delete_only_create_resources$)/;
 
 /** How many of the others run at a time: most of what they do is to wait. */
 const AT_A_TIME = 4;

@@ -1,8 +1,8 @@
-// The program that runs in the guest: the suites of its job as root, and at the same time as an
-// unprivileged user, who has a delegated cgroup as systemd gives one, and then none: there are two
-// processors, and a test mostly uses one. Called by guest-init.sh; what became of the tests goes to the
-// third serial port.
+// The program that runs in the guest: the suites of its job as root, in a systemd, and as an
+// unprivileged user, who has a delegated cgroup as systemd gives one, and then none. One a processor at
+// a time. Called by guest-init.sh; what became of the tests goes to the third serial port.
 import { chownSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { root } from './command.mjs';
@@ -12,6 +12,8 @@ import { withTestUser } from './test-user.mjs';
 
 const CGROUPS = '/sys/fs/cgroup';
 const DISK = '/guest/disk';
+/** How many suites run at a time: a test mostly uses one. */
+const PROCESSORS = availableParallelism();
 
 /** What to run; files are named as they lie in the clone, which every user can read here. */
 const job = JSON.parse(readFileSync('/guest/job/job.json', 'utf8'));
@@ -53,26 +55,28 @@ async function runAll(who, { rust, node }, results) {
   if (node.length > 0) await runNodeTests(node, who, results);
 }
 
-async function runAsRoot(env, results) {
-  const self = {
-    name: 'root',
-    prefix: 'root: ',
-    scratch: mkdtempSync(join(DISK, 'root-')),
+/** Root here, or in another place that `enter` leads to. */
+function rootAs(name, prefix, env, enter) {
+  const scratch = mkdtempSync(join(DISK, 'root-'));
+  return {
+    name,
+    prefix,
+    scratch,
     node: job.nodeProgram,
     path: (file) => file,
     env,
     ids: {},
+    enter,
   };
-  await runAll(self, { ...suites, node: [...suites.node, ...job.asRoot.map(inClone)] }, results);
-  if (job.withSystemd.length === 0) return;
+}
+
+const runAsRoot = (env, suites, results) => runAll(rootAs('root', 'root: ', env), suites, results);
+
+async function runInSystemd(env, rust, results) {
   const systemd = await startSystemd();
-  const inside = {
-    ...self,
-    name: 'root in a systemd',
-    env: { ...env, MINICTR_TEST_REQUIRE: [...job.require, 'systemd'].join(',') },
-    enter: systemd.enter,
-  };
-  await runAll(inside, { rust: job.withSystemd.map(rustInClone), node: [] }, results);
+  const required = { MINICTR_TEST_REQUIRE: [...job.require, 'systemd'].join(',') };
+  const inside = rootAs('root in a systemd', 'systemd: ', { ...env, ...required }, systemd.enter);
+  await runAll(inside, { rust, node: [] }, results);
   systemd.end();
 }
 
@@ -113,14 +117,27 @@ async function main(results) {
     MINICTR_TEST_PATIENCE: '10',
   };
   Object.assign(process.env, env);
-  await Promise.all([runAsRoot(env, results), runAsUser(results)]);
+  const jobs = [
+    () => runAsUser(results),
+    () => runAsRoot(env, suites, results),
+    ...job.asRoot.map((file) => () => runAsRoot(env, { rust: [], node: [inClone(file)] }, results)),
+  ];
+  if (job.withSystemd.length > 0) {
+    jobs.push(() => runInSystemd(env, job.withSystemd.map(rustInClone), results));
+  }
+  const next = async () => {
+    for (let run = jobs.shift(); run !== undefined; run = jobs.shift()) {
+      try {
+        await run();
+      } catch (error) {
+        results.fail(`guest: ${error.stack ?? error}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PROCESSORS }, next));
 }
 
 const results = new Results();
-try {
-  await main(results);
-} catch (error) {
-  results.fail(`guest: ${error.stack ?? error}`);
-}
+await main(results);
 const { totals, failures } = results;
 writeFileSync('/dev/ttyS2', `${JSON.stringify({ totals, failures })}\n`);

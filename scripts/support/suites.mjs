@@ -11,7 +11,7 @@ import { lines, progress, root } from './command.mjs';
 /** How long a file of tests may take: what hangs fails, and the rest still runs. */
 const LONGEST_MS = 10 * 60_000;
 
-/** What became of tests: their numbers, and the names of what failed. */
+/** What became of tests: their numbers, and the names of what failed, with the reasons where they are known. */
 export class Results {
   totals = { passed: 0, failed: 0, skipped: 0 };
   failures = [];
@@ -124,7 +124,9 @@ export async function runNodeTests(files, who, results) {
     return;
   }
   results.add(counts);
-  if (counts.failed > 0) results.failures.push(suite);
+  for (const { name, reason } of counts.failures) {
+    results.failures.push(`${suite}: ${name}\n${reason.replace(/^/gm, '    ')}`);
+  }
   say(suite, counts);
 }
 
