@@ -84,6 +84,7 @@ const GUEST = {
     'denial/host-root',
     'denial/paths',
     'denial/terminal',
+    'oci/conformance.test',
     'oci/engines/podman-checkpoint',
   ],
   withoutDelegation: ['container/cgroup-v2'],
