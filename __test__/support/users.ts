@@ -56,6 +56,10 @@ export function newUser(flags: readonly string[] = ['--create-home']): TestUser 
         USER: name,
         TMPDIR: scratch,
         XDG_RUNTIME_DIR: runtime,
+        // The caller's may lie where this user has no business.
+        XDG_CACHE_HOME: undefined,
+        XDG_CONFIG_HOME: undefined,
+        XDG_DATA_HOME: undefined,
       },
     },
   };

@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { patience } from '../../support/host.js';
@@ -95,17 +95,27 @@ function parse(output: string): Omit<Verdict, 'completed' | 'output'> {
   return { counted: made === planned, passed, failed, skipped };
 }
 
-/** Runs a program against a runtime, which `prefix` may start elsewhere. */
+/** A runtime by a name of its own, whose containers are in `state`: many programs delete none. */
+function withState(runtime: string, state: string, folder: string): string {
+  const script = join(folder, 'runtime');
+  writeFileSync(script, `#!/bin/sh\nexec ${runtime} --root ${state} "$@"\n`, { mode: 0o755 });
+  return script;
+}
+
+/** Runs a program against a runtime, which `prefix` may start elsewhere; no container is left. */
 export async function validate(
   folder: string,
   program: string,
   runtime: string,
   prefix: readonly string[] = [],
 ): Promise<Verdict> {
+  const own = newFolder('conformance');
+  const state = newFolder('conformance-state');
+  const script = withState(runtime, state, own);
   const [file = '', ...args] = [...prefix, join(folder, program)];
   const child = spawn(file, args, {
     cwd: folder,
-    env: { ...process.env, RUNTIME: runtime, TMPDIR: newFolder('conformance') },
+    env: { ...process.env, RUNTIME: script, TMPDIR: own },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: PATIENCE_MS,
     killSignal: 'SIGKILL',
@@ -116,5 +126,9 @@ export async function validate(
     stream.on('data', (chunk: string) => (output += chunk));
   }
   const [code] = (await once(child, 'close')) as [number | null];
+  for (const id of readdirSync(state)) {
+    const [first = '', ...words] = [...prefix, script, 'delete', '--force', id];
+    await once(spawn(first, words, { stdio: 'ignore' }), 'close');
+  }
   return { completed: code === 0, ...parse(output), output };
 }
