@@ -16,8 +16,10 @@ mod features;
 pub mod seccomp;
 mod snapshot;
 
+use std::io::{Error, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 pub use features::{Feature, missing, skip};
 pub use snapshot::Snapshot;
@@ -27,10 +29,20 @@ const PROBE: &[u8] = include_bytes!(env!("MINICTR_PROBE"));
 
 /// Writes the probe to `path`, executable.
 ///
+/// Another process writes it: what another thread forks just then would inherit a descriptor of ours,
+/// and as long as one is open for writing the file can't be executed (ETXTBSY, `execve(2)`).
+///
 /// # Errors
 /// Whatever keeps the file from being written.
 pub fn install_probe(path: &Path) -> std::io::Result<()> {
-    std::fs::write(path, PROBE)?;
+    let mut writer =
+        Command::new("tee").arg(path).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let written = writer.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(PROBE));
+    let status = writer.wait()?;
+    written?;
+    if !status.success() {
+        return Err(Error::other(format!("write `{}`: tee ended with {status}", path.display())));
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
