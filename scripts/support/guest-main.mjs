@@ -44,8 +44,12 @@ function delegate(name, { uid, gid }) {
   return session;
 }
 
-/** What a command begins with to be in a cgroup, and then an unprivileged user's: only root may enter. */
+/** What a command begins with whose mounts no other suite is to see, which would take them for leaks. */
+const OWN_MOUNTS = ['unshare', '--mount', '--'];
+
+/** The same for an unprivileged user, in a cgroup that only root may enter. */
 const asUser = (cgroup, { uid, gid }) => [
+  ...OWN_MOUNTS,
   ...['sh', '-c', `echo $$ > ${cgroup}/cgroup.procs && exec "$@"`, 'sh'],
   ...['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'],
 ];
@@ -55,8 +59,8 @@ async function runAll(who, { rust, node }, results) {
   if (node.length > 0) await runNodeTests(node, who, results);
 }
 
-/** Root here, or in another place that `enter` leads to. */
-function rootAs(name, prefix, env, enter) {
+/** Root, here but for its mounts, or in another place that `enter` leads to. */
+function rootAs(name, prefix, env, enter = OWN_MOUNTS) {
   const scratch = mkdtempSync(join(DISK, 'root-'));
   return {
     name,
