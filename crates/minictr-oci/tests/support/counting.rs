@@ -56,9 +56,14 @@ pub fn wait_long(mut so: impl FnMut() -> bool) {
 /// Waits until a container counts on from at least `from`; what was written down before is forgotten.
 #[track_caller]
 pub fn counts_on(engine: &Engine, from: u32) {
-    std::fs::write(engine.rootfs().join("tmp/count"), "0").unwrap();
-    wait_long(|| count(engine) > 0);
-    assert!(count(engine) > from, "{} after {from}", count(engine));
+    // Away, not overwritten: with a text of ours in it, a new one could be read in part.
+    std::fs::remove_file(engine.rootfs().join("tmp/count")).unwrap();
+    let mut now = 0;
+    wait_long(|| {
+        now = count(engine);
+        now > 0
+    });
+    assert!(now > from, "{now} after {from}");
 }
 
 pub fn images(engine: &Engine, name: &str) -> String {
