@@ -160,8 +160,8 @@ test(
   'out of memory is told apart from any other SIGKILL',
   { skip: container.skip || lacks('memory-cgroup') },
   async () => {
-    const grow = 'x=$(head -c 200000000 /dev/zero | tr "\\0" a); echo $?';
-    const error = await failureOf(sh(`exec tail /dev/zero`, { limits: { memory: '32m' } }));
+    const grow = 'tail /dev/zero';
+    const error = await failureOf(sh(`exec ${grow}`, { limits: { memory: '32m' } }));
     assert.equal(error.oomKilled, true);
     assert.match(error.shortMessage, /^Program ran out of memory: /);
     assert.ok(error.usage.peakMemoryBytes > 16 * 2 ** 20, String(error.usage.peakMemoryBytes));
