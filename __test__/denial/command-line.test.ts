@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sharedRootfs } from '../support/contain.js';
-import { isRoot, lacks } from '../support/host.js';
+import { isRoot, lacks, patience } from '../support/host.js';
 import { allProcesses, watchForLeaks } from '../support/leaks.js';
 import type { ProbedDescriptor, ProbedSelf } from '../support/probe.js';
 import { attempts, probePath, repository } from '../support/probe.js';
@@ -34,7 +34,10 @@ function minictr(trial: string[], options: string[] = [], prefix: string[] = [])
     ...trial,
   ];
   const [file = '', ...args] = command;
-  const { stdout, stderr, status } = spawnSync(file, args, { encoding: 'utf8', timeout: 60_000 });
+  const { stdout, stderr, status } = spawnSync(file, args, {
+    encoding: 'utf8',
+    timeout: 60_000 * patience,
+  });
   assert.equal(status, 0, stderr);
   return stdout.trim();
 }

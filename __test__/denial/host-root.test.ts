@@ -25,15 +25,16 @@ const SECRET = `planted-${process.pid}-${'s'.repeat(8)}`;
 /** Homes, credentials and data of other programs, and the same once more at other places. */
 const PLANTED = `
 for d in /root /home /srv /opt /mnt /media; do mount -t tmpfs tmpfs $d; done
-plant() { mkdir -p "\${1%/*}"; echo ${SECRET} > "$1"; chmod 644 "$1"; }
-for f in .ssh/id_ed25519 .aws/credentials .config/gcloud/access_tokens.db .bash_history .npmrc .pypirc \\
-  .docker/config.json .git-credentials .gnupg/private .kube/config .netrc diary; do
-  plant /root/$f; plant /home/alice/$f; plant /home/bob/$f
-done
+umask 022
+of_home='.ssh/id_ed25519 .aws/credentials .config/gcloud/access_tokens.db .bash_history .npmrc .pypirc
+  .docker/config.json .git-credentials .gnupg/private .kube/config .netrc diary'
+planted='/media/disk/key /opt/hidden/deep/key /opt/plain/key'
+for home in /root /home/alice /home/bob; do for f in $of_home; do planted="$planted $home/$f"; done; done
+folders=; for f in $planted; do folders="$folders \${f%/*}"; done
+mkdir -p $folders
+for f in $planted; do echo ${SECRET} > $f; done
 chmod 755 /root /home/alice /home/bob
-plant /media/disk/key
-plant /opt/hidden/deep/key; ln /opt/hidden/deep/key /opt/hidden/other; ln -s hidden /opt/link
-plant /opt/plain/key
+ln /opt/hidden/deep/key /opt/hidden/other; ln -s hidden /opt/link
 mkdir -p /srv/alice /srv/home /srv/hidden /srv/key /mnt/all
 mount --bind /home/alice /srv/alice; mount --bind /home /srv/home
 mount --bind /opt/hidden /srv/hidden; touch /srv/file; mount --bind /opt/hidden/deep/key /srv/file

@@ -3,7 +3,11 @@ import { spawnSync } from 'node:child_process';
 
 import { run } from '../../ts/index.js';
 import type { RunOptions, StreamRunOptions, TerminalRunOptions } from '../../ts/index.js';
+import { patience } from './host.js';
 import { newRootfs, probePath } from './probe.js';
+
+/** Longest time of one trial. */
+const TIMEOUT_MS = 60_000 * patience;
 
 /** Options to change, whether they are for streams or for a terminal. */
 export type Changes = Partial<Omit<StreamRunOptions, 'tty'> & Pick<TerminalRunOptions, 'tty'>>;
@@ -21,7 +25,7 @@ export function sharedRootfs(): string {
 
 /** What a trial prints in a container of the default isolation, but for what `options` change. */
 export async function tryInside(trial: string[], options: Changes = {}): Promise<string> {
-  const all = changed({ rootfs: sharedRootfs(), timeoutMs: 60_000, ...options });
+  const all = changed({ rootfs: sharedRootfs(), timeoutMs: TIMEOUT_MS, ...options });
   const result = await run('/bin/probe', trial, all);
   return String(result.stdout).trim();
 }

@@ -21,7 +21,7 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isRoot, ownCgroup } from './host.js';
+import { isRoot, ownCgroup, patience } from './host.js';
 import { scratch } from './scratch.js';
 
 const CONTROLLERS = ['memory', 'pids', 'cpuacct', 'cpu', 'devices', 'freezer', 'systemd', ''];
@@ -214,7 +214,10 @@ export function takeSnapshot(): Set<string> {
  * What is there now and wasn't then. Waits a moment for what ends by itself: the kernel takes
  * processes, mounts and cgroups away a little after the last wait returns.
  */
-export async function leakedSince(then: Set<string>, patienceMs = 3000): Promise<string[]> {
+export async function leakedSince(
+  then: Set<string>,
+  patienceMs = 3000 * patience,
+): Promise<string[]> {
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const leaked = [...takeSnapshot()].filter((line) => !then.has(line));
