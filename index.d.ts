@@ -95,6 +95,9 @@ export declare function execForeground(helper: string, request: string, preserve
 /** Why a program of a rootfs ended with 127, as an error's JSON; null where nothing is missing. */
 export declare function explainProgram(rootfs: string, program: string): Promise<string | null>
 
+/** Whether a directory of the rootfs can be removed in a private layer: since Linux 6.6. */
+export declare function layerLosesDirectories(): boolean
+
 /**
  * The loader and shared libraries of a program of the host's that is going to be at `target` in a
  * rootfs; none for a static one.

@@ -253,6 +253,11 @@ export async function explainProgram(
   return explanation === null ? undefined : fromBinding(new Error(explanation));
 }
 
+/** Whether a directory of the rootfs can be removed in a private layer: since Linux 6.6. */
+export function layerLosesDirectories(): boolean {
+  return addon.layerLosesDirectories();
+}
+
 /** Version of the core with the commit of its sources. */
 export function coreVersion(): string {
   return addon.coreVersion();

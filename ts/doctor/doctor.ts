@@ -12,7 +12,7 @@ import { isMachineRoot } from '../container/caller.js';
 import type { ContainerOptions } from '../container/options.js';
 import { run } from '../container/run.js';
 import { type ErrorCode, MinictrError } from '../errors.js';
-import { helperFile } from '../native.js';
+import { helperFile, layerLosesDirectories } from '../native.js';
 
 /** What is looked at. */
 export type CheckName =
@@ -149,6 +149,23 @@ async function cgroupCheck(): Promise<Check> {
   });
 }
 
+async function overlayCheck(): Promise<Check> {
+  const found = check('overlay', await trial({ ...LEAST, overlay: true }), {
+    ok: 'a root filesystem can get a private layer (`--overlay`)',
+    missing: 'a root filesystem can’t get a private layer: `--overlay` fails',
+    otherwise: 'limited',
+  });
+  if (found.status !== 'ok' || layerLosesDirectories()) return found;
+  return {
+    name: 'overlay',
+    status: 'limited',
+    means:
+      'a root filesystem can get a private layer (`--overlay`), but its directories can’t be removed there',
+    error: 'remove directory: Input/output error (EIO)',
+    fix: 'Linux has what that takes since 6.6; a copy of the root filesystem needs no layer',
+  };
+}
+
 async function idmapCheck(): Promise<Check> {
   const name = 'idmapped-mounts';
   if (!isRoot) {
@@ -224,11 +241,7 @@ async function parts(): Promise<Check[]> {
         'system calls can’t be filtered; containers run with `--security-opt seccomp=unconfined` only',
     }),
     await cgroupCheck(),
-    check('overlay', await trial({ ...LEAST, overlay: true }), {
-      ok: 'a root filesystem can get a private layer (`--overlay`)',
-      missing: 'a root filesystem can’t get a private layer: `--overlay` fails',
-      otherwise: 'limited',
-    }),
+    await overlayCheck(),
     check('subordinate-ids', await trial({ ...LEAST, userns: 'subordinate' }), {
       ok: isRoot
         ? 'each container gets a range of ids that nobody else has'

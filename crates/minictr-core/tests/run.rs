@@ -1,6 +1,7 @@
 //! Containers from start to end, through the supervisor.
 mod support;
 
+use minictr_core::rootfs::overlay;
 use minictr_core::spawn::Supervisor;
 use minictr_testkit::{Feature, require};
 use support::{busybox_rootfs, request, run};
@@ -55,4 +56,17 @@ fn refuses_to_join_what_is_no_namespace() {
     let error = run(&mut Supervisor::new().unwrap(), request).unwrap_err();
     assert_eq!(error.to_string(), "join namespace `/etc/passwd`: Invalid argument (EINVAL)");
     assert!(error.hint.is_some());
+}
+
+#[test]
+fn what_is_said_of_removing_directories_in_a_private_layer_is_true() {
+    require!(Feature::UserNamespaces);
+    let Some(rootfs) = busybox_rootfs("layer") else { return };
+    std::fs::create_dir_all(rootfs.path().join("kept/inside")).unwrap();
+    let mut request = request(rootfs.path(), &["sh", "-c", "rm -r /kept && mkdir /kept"]);
+    request["overlay"] = true.into();
+    let finished = run(&mut Supervisor::new().unwrap(), request).unwrap();
+    let removed = finished.exit.code == Some(0);
+    assert_eq!(removed, overlay::directories_can_be_removed(), "{finished:?}");
+    assert!(rootfs.path().join("kept/inside").exists());
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use minictr_core::diagnose;
 use minictr_core::error::{Error, ErrorCode, Result};
 use minictr_core::rootfs::deploy::{Kind, Rootfs};
+use minictr_core::rootfs::overlay;
 use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -169,6 +170,12 @@ pub fn library_closure(program: String, target: String) -> napi::Result<Vec<Bind
         .into_iter()
         .map(|file| BindingLibrary { source: file.source, target: file.target })
         .collect())
+}
+
+/// Whether a directory of the rootfs can be removed in a private layer: since Linux 6.6.
+#[napi]
+pub fn layer_loses_directories() -> bool {
+    overlay::directories_can_be_removed()
 }
 
 /// Why a program of a rootfs ended with 127, as an error's JSON; null where nothing is missing.

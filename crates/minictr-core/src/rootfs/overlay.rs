@@ -4,11 +4,12 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
 use nix::unistd::fchdir;
 
 use super::paths;
-use crate::sys::mount;
+use crate::sys::{files, mount};
 
 /// How much the private layers of a container hold where nothing else is said: enough for a build,
 /// and no way to fill the machine's memory. Bytes.
@@ -32,6 +33,15 @@ impl LayerLimits {
         let number = |value: u64| CString::new(value.to_string()).unwrap_or_default();
         Self { bytes: number(bytes), inodes: number(inodes) }
     }
+}
+
+/// Whether a directory of what lies below can be removed in a private layer. The kernel marks what
+/// comes in its place with an attribute of the kind `user.`, `overlayfs.rst` on `userxattr`; memory
+/// keeps such since Linux 6.6. Nothing is changed by asking; where that fails, the answer is yes.
+#[must_use]
+pub fn directories_can_be_removed() -> bool {
+    let Ok(memory) = memfd_create(c"minictr-layer", MFdFlags::MFD_CLOEXEC) else { return true };
+    files::set_attribute(memory.as_fd(), c"user.minictr", b"y") != Err(Errno::EOPNOTSUPP)
 }
 
 /// A detached tmpfs.
