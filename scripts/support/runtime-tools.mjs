@@ -43,7 +43,7 @@ export function runtimeTools() {
     const source = go('list', '-m', '-f', '{{.Dir}}', TOOLS);
     const built = go('build', '-o', `${made}/`, `${TOOLS}/cmd/${INSIDE}`, ...programs);
     if (built === undefined || !source) return { lacking: 'the Go modules of runtime-tools' };
-    // Every program unpacks it; in the guest that takes a second where it is packed tightly.
+    // Every program unpacks it: as it is, nothing has to be inflated each time.
     const rootfs = gunzipSync(readFileSync(join(source, ROOTFS)));
     writeFileSync(join(made, ROOTFS), gzipSync(rootfs, { level: 0 }));
     keep(made, kept);
