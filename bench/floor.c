@@ -226,8 +226,8 @@ static void read_cgroup(int controller, const char *file)
 
 static void remove_cgroups(void)
 {
-	read_cgroup(0, "cpuacct.usage_user");
-	read_cgroup(0, "cpuacct.usage_sys");
+	read_cgroup(0, "cpuacct.usage");
+	read_cgroup(0, "cpuacct.usage_all");
 	read_cgroup(2, "memory.max_usage_in_bytes");
 	read_cgroup(2, "memory.oom_control");
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {

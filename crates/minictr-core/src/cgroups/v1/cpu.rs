@@ -50,10 +50,22 @@ fn microseconds(nanoseconds: u64) -> u64 {
     nanoseconds / 1000
 }
 
-/// User and system time, microseconds.
+/// User and system time, microseconds; together what [`usage_us`] is. The kernel measures that one, but
+/// tells the two apart by samples, a few a second where a group is throttled: so they are its parts in
+/// the ratio of the samples, as `times(2)` has it.
 pub(in crate::cgroups) fn times_us(directory: BorrowedFd<'_>) -> (Option<u64>, Option<u64>) {
-    let of = |file| number(directory, file).map(microseconds);
-    (of("cpuacct.usage_user"), of("cpuacct.usage_sys"))
+    let samples = read(directory, "cpuacct.usage_all").ok();
+    let (Some(usage), Some(samples)) = (usage_us(directory), samples) else { return (None, None) };
+    let column = |column| -> u64 {
+        let of_cpus = samples.lines().skip(1).filter_map(|cpu| cpu.split(' ').nth(column));
+        of_cpus.filter_map(|time| time.parse::<u64>().ok()).sum()
+    };
+    let (user, system) = (u128::from(column(1)), u128::from(column(2)));
+    let system_us = match user + system {
+        0 => 0,
+        both => (u128::from(usage) * system / both) as u64,
+    };
+    (Some(usage - system_us), Some(system_us))
 }
 
 /// Of the hierarchy of `cpuacct`.
@@ -125,8 +137,7 @@ mod tests {
     fn times_are_microseconds() {
         let fake = Fake::new(&[
             ("cpuacct.usage", "5000000\n"),
-            ("cpuacct.usage_user", "3000000\n"),
-            ("cpuacct.usage_sys", "2000000\n"),
+            ("cpuacct.usage_all", "cpu user system\n0 3000000 1000000\n1 0 1000000\n"),
             ("cpuacct.usage_percpu", "4000000 1000000 \n"),
             ("cpu.stat", "nr_periods 9\nnr_throttled 4\nthrottled_time 7000\n"),
         ]);
@@ -134,8 +145,18 @@ mod tests {
         accounts(fake.fd(), &mut stats);
         throttling(fake.fd(), &mut stats);
         assert_eq!((stats.usage_us, stats.system_us), (Some(5000), Some(2000)));
+        assert_eq!(stats.user_us, Some(3000));
         assert_eq!(stats.per_cpu_us, [4000, 1000]);
         assert_eq!((stats.throttled_periods, stats.throttled_us), (Some(4), Some(7)));
         assert_eq!(stats.bursts, None);
+    }
+
+    #[test]
+    fn user_and_system_time_are_all_that_was_used_however_few_the_samples() {
+        for (samples, times) in [("0 4000000 4000000", (3500, 3500)), ("0 0 0", (7000, 0))] {
+            let all = format!("cpu user system\n{samples}\n");
+            let fake = Fake::new(&[("cpuacct.usage", "7000000\n"), ("cpuacct.usage_all", &all)]);
+            assert_eq!(times_us(fake.fd()), (Some(times.0), Some(times.1)));
+        }
     }
 }
