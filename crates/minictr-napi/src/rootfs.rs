@@ -175,7 +175,7 @@ pub fn library_closure(program: String, target: String) -> napi::Result<Vec<Bind
 /// Whether a directory of the rootfs can be removed in a private layer: since Linux 6.6.
 #[napi]
 pub fn layer_loses_directories() -> bool {
-    overlay::directories_can_be_removed()
+    overlay::layer_loses_directories()
 }
 
 /// Why a program of a rootfs ended with 127, as an error's JSON; null where nothing is missing.

@@ -39,7 +39,7 @@ impl LayerLimits {
 /// comes in its place with an attribute of the kind `user.`, `overlayfs.rst` on `userxattr`; memory
 /// keeps such since Linux 6.6. Nothing is changed by asking; where that fails, the answer is yes.
 #[must_use]
-pub fn directories_can_be_removed() -> bool {
+pub fn layer_loses_directories() -> bool {
     let Ok(memory) = memfd_create(c"minictr-layer", MFdFlags::MFD_CLOEXEC) else { return true };
     files::set_attribute(memory.as_fd(), c"user.minictr", b"y") != Err(Errno::EOPNOTSUPP)
 }
