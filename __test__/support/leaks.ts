@@ -184,8 +184,7 @@ export function takeSnapshot(): Set<string> {
   for (const line of read('/proc/self/mountinfo').split('\n').filter(Boolean)) {
     const [id, , , , point = ''] = line.split(' ');
     // in a temporary folder that isn't this process's it is somebody else's
-    const temporary = ['/tmp', '/var/tmp', tmpdir()].some((all) => point.startsWith(`${all}/`));
-    const foreign = temporary && !point.startsWith(`${scratch()}/`);
+    const foreign = /^\/(var\/)?tmp\//.test(point) && !point.startsWith(scratch());
     if (!foreign) found.add(`mount ${id} on ${point}`);
   }
   for (const own of ownCgroups.values()) {
