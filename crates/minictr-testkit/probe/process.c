@@ -163,7 +163,12 @@ static void hunt(int argc, char **argv)
 				snprintf(path, sizeof path, "/proc/%d/%s", pid, TARGETS[i].file);
 				int fd = open(path, TARGETS[i].flags | O_NONBLOCK | O_CLOEXEC);
 				if (fd < 0) continue;
+				/* on some kernels, 6.1 among them, the file of what has just ended can be opened and is
+				 * empty: nothing is behind it. Of a process with memory, the first address answers EIO. */
+				char byte;
+				int empty = i == 0 && pread(fd, &byte, 1, 0) == 0;
 				close(fd);
+				if (empty) continue;
 				/* its name comes later than its memory when it becomes another program: the image says */
 				char image[300];
 				snprintf(path, sizeof path, "/proc/%d/exe", pid);
